@@ -35,7 +35,7 @@ def test_an_argument_that_cannot_be_used_is_named(make, said):
         make()
 
 
-@pytest.mark.parametrize("given", ["python3.9", "/usr/bin/python3", "pypy"])
+@pytest.mark.parametrize("given", ["python3.9", "python3", "pypy"])
 def test_a_python_that_is_given_as_the_directory_is_warned_of(given):
     with pytest.warns(UserWarning, match="interpreter=bandsaw.Interpreter") as caught:
         assert str(SubprocessAdvice(given).directory) == given
