@@ -572,6 +572,7 @@ def test_commands_show_compare_and_remove_runs(project, recorded, bandsaw_runs):
     assert refused.stderr == (
         "error: The report cannot be written to 'no/x.json': No such file or directory.\n"
     )
+    assert "removed 0 runs" in bandsaw_runs("prune")
     assert "removed 0 runs" in bandsaw_runs("prune", "--older-than", "1d")
     assert "removed 2 runs" in bandsaw_runs("prune", "--older-than", "0.001s")
     missing = project.run("-m", "bandsaw", "runs", "ls", "--file", "no.sqlite", check=False)

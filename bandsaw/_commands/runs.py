@@ -57,8 +57,8 @@ def add_arguments(commands: Any) -> None:
     made.add_argument("path", metavar="PATH", help="the file, or a folder")
     prune = add(commands, "prune", "remove old runs", "--older-than 30d")
     prune.add_argument(
-        "--older-than", type=age_in, required=True, metavar="SPAN",
-        help="as in 90m, 12h, 30d; a number alone is seconds",
+        "--older-than", type=age_in, default="30d", metavar="SPAN",
+        help="as in 90m, 12h, 30d; a number alone is seconds (default: 30d)",
     )  # fmt: skip
     for command in (show, failures, compare, report, watch):
         _add_run(command, "run", "the beginning of its id (default: the last run)", nargs="?",
