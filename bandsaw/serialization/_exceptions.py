@@ -139,9 +139,9 @@ def fill(
             made_with = _ARGS.__get__(error)[:2] if _is_group(error) else ()  # of a group
             _ARGS.__set__(error, (*made_with, *args))
             if "text" in content:
-                cls: Any = type(error)
+                cls = _classes.with_text(type(error), f"{content['text']}")
                 with contextlib.suppress(TypeError):  # of built-in classes
-                    error.__class__ = _classes.with_text(cls, f"{content['text']}")
+                    object.__setattr__(error, "__class__", cls)  # not by one of the user's
         _SUPPRESS.__set__(error, bool(content["suppress"]))
     if text is not None:
         _attach(made[0], RemoteTraceback(text))

@@ -2,6 +2,7 @@
 
 import builtins
 import collections
+import dataclasses
 import io
 import json
 import pickle
@@ -244,6 +245,18 @@ def test_what_an_exception_said_is_kept_where_its_str_needs_what_cannot_be_writt
         assert type(error.__cause__).__qualname__ == "Pointing"
         assert error.__cause__.args == ("a",)
         assert type(pickle.loads(pickle.dumps(error.__cause__))) is Pointing
+
+
+@dataclasses.dataclass(frozen=True)
+class Frozen(Exception):
+    lock: object
+
+    def __str__(self):
+        return "locked" if self.lock.locked() else "free"
+
+
+def test_what_a_frozen_exception_said_is_kept(cross):
+    assert str(cross(raised(Frozen(threading.Lock())))) == "free"
 
 
 def test_an_exception_whose_str_fails_crosses(cross):
