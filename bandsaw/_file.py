@@ -191,4 +191,5 @@ class File:
 def _derived(cls: type[File], plain: File) -> File:
     file = object.__new__(cls)
     File.__init__(file, plain.path, plain.to)
+    object.__setattr__(file, "_plain", plain)  # which carriers know
     return file

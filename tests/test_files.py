@@ -152,14 +152,19 @@ else:
 @pytest.mark.parametrize("chain", ["here", "default", "kept", "executor"])
 def test_a_task_that_goes_to_another_folder_may_return_the_file_that_it_got(run, chain):
     run(f"""\
+class Text(File):
+    pass
+
 @bandsaw.task(chain={chain!r})
-def task(file):
+def task(*files):
     Path("away").mkdir(exist_ok=True)
     os.chdir("away")
-    return [file]
+    return files
 
 # main
-assert task(File("in.txt")) == [File("in.txt")]
+for file in (File("in.txt"), Text("in.txt")):
+    os.chdir(os.path.dirname(os.path.abspath(__file__)))
+    assert task(file) == (file,)
 """)
 
 

@@ -144,7 +144,8 @@ class Store:
 
     def cannot_use(self, folder: str, name: str, error: Exception) -> None:
         """Warns of an entry; once if it is not signed with the key: others may not be, either."""
-        text = f"The entry {key_of(folder, name)} is not used: {error or type(error).__name__}"
+        why = str(error) or type(error).__name__
+        text = f"The entry {key_of(folder, name)} is not used: {why}"
         if isinstance(error, SignatureError):
             self.tell("key", f"has entries that cannot be read with the key here. {text}")
         else:

@@ -188,8 +188,9 @@ _is_parents = False  # whether the Ray of this process is that of its parent
 @in_forked_processes
 def _note_parents() -> None:
     global _is_parents
-    ray = sys.modules.get("ray")
-    _is_parents = _is_parents or (ray is not None and ray.is_initialized())
+    # A module of that name may be the user's.
+    is_initialized = getattr(sys.modules.get("ray"), "is_initialized", bool)
+    _is_parents = _is_parents or is_initialized()
 
 
 def _read(answer: Any) -> Any:

@@ -337,6 +337,7 @@ def forget_parent() -> list[Passenger]:
     unfinished.clear()
     _idle.clear()
     _left.clear()
+    _refused.clear()
     for call in lost:
         call.state = OVER
         flight = call.lane.flight

@@ -139,8 +139,8 @@ def fill(
             made_with = _ARGS.__get__(error)[:2] if _is_group(error) else ()  # of a group
             _ARGS.__set__(error, (*made_with, *args))
             if "text" in content:
-                cls = _classes.with_text(type(error), f"{content['text']}")
                 with contextlib.suppress(TypeError):  # of built-in classes
+                    cls = _classes.with_text(type(error), f"{content['text']}")
                     object.__setattr__(error, "__class__", cls)  # not by one of the user's
         _SUPPRESS.__set__(error, bool(content["suppress"]))
     if text is not None:

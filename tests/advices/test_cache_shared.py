@@ -15,6 +15,7 @@ import tempfile
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -144,6 +145,12 @@ def test_a_store_that_is_signed_with_another_key_is_told_of_once(machine, sent, 
         looked(Task(), name)
     (said,) = [each for each in caplog.records if each.levelno == logging.WARNING]
     assert "the key here" in said.getMessage()
+
+
+def test_an_error_without_words_is_told_by_its_class(caplog):
+    store = SimpleNamespace(url="file:///store")
+    shared_store.Store.cannot_use(store, "folder", "name", TimeoutError())
+    assert "The entry folder/name is not used: TimeoutError (file:///store)" in caplog.text
 
 
 @pytest.mark.parametrize("is_signed", [True, False])

@@ -69,6 +69,13 @@ def test_a_forked_process_has_a_connection_of_its_own_to_a_scheduler(monkeypatch
     assert holds_in_a_fork(connects_anew)
 
 
+def test_a_process_is_forked_where_the_user_has_a_module_that_is_called_ray(monkeypatch):
+    failed = []
+    monkeypatch.setattr(sys, "unraisablehook", failed.append)
+    monkeypatch.setitem(sys.modules, "ray", SimpleNamespace())
+    assert holds_in_a_fork(lambda: not failed)
+
+
 def test_a_forked_process_is_told_that_the_ray_of_its_parent_does_not_serve_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", SimpleNamespace(is_initialized=lambda: True))
 
