@@ -7,22 +7,19 @@ class has, leave the name of their own module in it.
 from __future__ import annotations
 
 import sys
-from typing import Optional
 
 from .firstparty import canonical_module_name, is_first_party
 from .kinds import attributes_of, is_changeable, module_of, qualname_of
 from .names import module_source
 
 
-def home_of_claimed(cls: type) -> Optional[str]:
-    """Names the module of the project that has a class which an installed module claims but lacks.
-
-    Returns `None` for any other class.
-    """
-    name = qualname_of(cls)
-    claimed_by = sys.modules.get(module_of(cls))
-    if not is_changeable(cls) or "." in name or attributes_of(claimed_by).get(name) is cls:
-        return None
+def home_of(cls: type) -> str:
+    """Names the module that a class says, or the one that has it if an installed one lacks it."""
+    said, name = module_of(cls), qualname_of(cls)
+    if is_first_party(said) or not is_changeable(cls) or "." in name:
+        return said
+    if attributes_of(sys.modules.get(said)).get(name) is cls:
+        return said
     found = [
         home
         for home, module in tuple(sys.modules.items())
@@ -31,4 +28,4 @@ def home_of_claimed(cls: type) -> Optional[str]:
         if source is not None and name not in source.imports
     ]
     # It may come to several modules by `import *`.
-    return min(found, key=canonical_module_name, default=None)
+    return min(found, key=canonical_module_name, default=said)

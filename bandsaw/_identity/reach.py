@@ -16,7 +16,7 @@ from . import holdings
 from .by_source import Found, Gap, Outside, Unclear
 from .canonical import Writer
 from .changes import Changes
-from .claimed import home_of_claimed
+from .claimed import home_of
 from .compiled import open_proxy
 from .definitions import Definition, definition_of, definition_of_class, write_code
 from .first_values import MISSING, first_attributes, is_other_than_first
@@ -241,16 +241,15 @@ class Reach:
         return self._writer.write(line)
 
     def _class(self, cls: type) -> Union[bytes, Form]:
-        module = module_of(cls)
-        claimed = None if is_first_party(module) else home_of_claimed(cls)
-        if not self._is_followed(claimed or module) and not holdings.is_made_by_types(cls):
+        module, home = module_of(cls), home_of(cls)
+        if not self._is_followed(home) and not holdings.is_made_by_types(cls):
             name = global_name(module, qualname_of(cls))
             if is_first_party(module):
                 return name
             form = self._reader.installed_class(cls, Written(name))
             return form if is_a(form, Form) else name
-        self._reader.note_module(claimed or module)
-        namespace = holdings.namespace_of(cls, claimed)
+        self._reader.note_module(home)
+        namespace = holdings.namespace_of(cls, home)
         left_out = holdings.made_when_used(cls) | self._reader.left_out_of(cls)
         self.seen.owner(cls, left_out=left_out)
         found = {**attributes_of(cls), **first_attributes(cls)}

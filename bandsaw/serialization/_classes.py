@@ -7,7 +7,6 @@ may have a `__getattr__` that imports others.
 
 from __future__ import annotations
 
-import functools
 import importlib
 import sys
 import types
@@ -195,7 +194,6 @@ class _WithText:
         return (own_class(self) if cls is type(self) else cls, *rest)
 
 
-@functools.lru_cache(maxsize=64)
 def with_text(cls: Any, text: str) -> Any:
     """Derives a class from one of exceptions, of the same name, whose instances say a text."""
     names: dict[str, Any] = {

@@ -1,4 +1,7 @@
-"""What stands for an object of a class that is not to be had here, until its `repr` does."""
+"""What stands for an object of a class that is not to be had here, until its `repr` does.
+
+Where nothing may stand for it, an error says so.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,16 @@ from typing import Any
 
 from ..errors import DeserializationError, SignatureError
 from ._paths import type_name
+
+
+def absent(module_name: str, name: str, error: Exception) -> DeserializationError:
+    """Makes the error for a class or function that is not to be had here."""
+    text = f"The data needs {module_name}.{name}, which is not to be had here: {error}. Is another "
+    text += "version of the code in use at this end?"
+    if module_name == "__main__":
+        text += " What is defined below if __name__ == '__main__': is there in the process of the "
+        text += "script only: move it to the top level."
+    return DeserializationError(text)
 
 
 class _LackingClass(type):

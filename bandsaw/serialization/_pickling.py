@@ -293,17 +293,8 @@ def find_global(module_name: str, name: str) -> Any:
         try:
             value = getattr(value, part)
         except AttributeError as error:
-            raise _absent(module_name, name, error) from error
+            raise _lacking.absent(module_name, name, error) from error
     return value
-
-
-def _absent(module_name: str, name: str, error: Exception) -> DeserializationError:
-    text = f"The data needs {module_name}.{name}, which is not to be had here: {error}. Is another "
-    text += "version of the code in use at this end?"
-    if module_name == "__main__":
-        text += " What is defined below if __name__ == '__main__': is there in the process of the "
-        text += "script only: move it to the top level."
-    return DeserializationError(text)
 
 
 class _Unpickler(pickle.Unpickler):
@@ -337,7 +328,7 @@ class _Unpickler(pickle.Unpickler):
                 f"this Python ({sys.executable})."
             ) from error
         except Exception as error:
-            raise _absent(module_name, global_name, error) from error
+            raise _lacking.absent(module_name, global_name, error) from error
 
 
 class _LenientUnpickler(_lacking.Lenient, _Unpickler):
