@@ -1233,29 +1233,10 @@ def test_tasks_of_a_script_that_register_themselves_are_kept(project):
         STORE = Store()
         def used(): return Store.get().ask(), STORE.ask()
         """,
-        """
-        class Single:
-            _made = None
-            def __new__(cls):
-                if cls._made is None:
-                    cls._made = super().__new__(cls)
-                return cls._made
-        def used(): return Single()
-        """,
-        """
-        class Node:
-            count = 0
-            def __init__(self):
-                type(self).count += 1
-                Node.count += 1
-        class Leaf(Node): pass
-        FIRST = Leaf()
-        def used(): return Leaf() is FIRST
-        """,
     ],
     ids=[
         *("texts", "tuples", "attributes", "name", "environ", "typed-dict", "twice"),
-        *("private", "single", "counted"),
+        "private",
     ],
 )
 def test_what_code_keeps_of_its_process_and_its_calls_keeps_no_result_away(project, code):
@@ -1275,6 +1256,34 @@ def test_what_code_keeps_of_its_process_and_its_calls_keeps_no_result_away(proje
     project.write("flow.py", f"{head}{textwrap.dedent(code)}\n@{tail}")
     first, second = (project.run("-W", "error", "flow.py", OTHER=each).stdout for each in "12")
     assert first == second
+
+
+def test_what_objects_set_in_their_class_as_they_are_made_is_seen(project):
+    project.write("bandsaw_config.py", CONFIGURATION)
+    project.write(
+        "flow.py",
+        """
+        import bandsaw
+
+        class Node:
+            last, count = None, 0
+            def __init__(self, number):
+                Node.last = number
+                Node.count += 1
+
+        @bandsaw.task
+        def made(): return [Node(1), Node(2)] and Node.count
+
+        @bandsaw.task
+        def read(): return Node.last, Node.count
+
+        if __name__ == "__main__":
+            print(made(), read())
+            Node(7)
+            print(read())
+        """,
+    )
+    assert project.run("flow.py").stdout == "2 (2, 2)\n(7, 3)\n"
 
 
 def test_what_an_installed_base_sets_in_a_class_during_a_call_is_state(project):

@@ -38,8 +38,6 @@ class Changes(NamedTuple):
     name: str = ""
     parameters: tuple[str, ...] = ()
     assigned: frozenset[str] = frozenset()  # of `shared` those that it assigns, and does not fill
-    # Of a class, in which of its attributes it counts its objects.
-    counted: frozenset[str] = frozenset()
 
     def of(self, method: str) -> Changes:
         """Returns what a method of a class changes."""
@@ -65,19 +63,15 @@ def changes_of(definition: ast.AST) -> Changes:
             for child in definition.body
             if isinstance(child, DEFINITIONS) and child.name not in MAKERS
         ]
-        makers = [
-            child
+        made = [
+            changes_of(child)
             for child in definition.body
             if isinstance(child, DEFINITIONS) and child.name in _MAKERS_OF_OBJECTS
         ]
-        made = list(map(changes_of, makers))
-        on_class = [each for maker in makers for each in _set_on_class(maker, definition)]
         return NOTHING._replace(
             methods=tuple(methods),
             declared=frozenset().union(*(each.declared for each in made)),
             names=frozenset().union(*(each.names for each in made)),
-            attributes=frozenset(name for name, _ in on_class),
-            counted=frozenset(name for name, is_count in on_class if is_count),
         )
     declared: set[str] = set()
     enclosing: set[str] = set()
@@ -118,26 +112,6 @@ def _in_class(changes: Changes, class_name: str) -> Changes:
         for field in ("attributes", "reads", "shared", "assigned")
     }
     return changes._replace(**named)
-
-
-def _set_on_class(maker: ast.AST, cls: ast.ClassDef) -> Iterator[tuple[str, bool]]:
-    """Yields the attributes that a function assigns to its class, or a base, and if as a count."""
-    bases = {base.id for base in cls.bases if isinstance(base, ast.Name)}
-    # A metaclass makes classes, and not while a task runs.
-    if any(base == "type" or base.endswith("Meta") for base in bases):
-        return
-    classes = {"cls", cls.name, *bases}
-    for node in branches_in(maker):
-        is_count = isinstance(node, ast.AugAssign)
-        targets = getattr(node, "targets", [getattr(node, "target", None)])
-        for target in targets:
-            owner = getattr(target, "value", None)
-            if isinstance(owner, ast.Call):
-                owner = owner.func if getattr(owner.func, "id", "") == "type" else None
-            name = getattr(owner, "id", "")
-            is_class = name in classes or getattr(owner, "attr", "") == "__class__"
-            if isinstance(target, ast.Attribute) and (is_class or name == "type"):
-                yield private(target.attr, cls.name), is_count
 
 
 def filling(tree: ast.Module) -> dict[str, list[ast.stmt]]:

@@ -154,9 +154,7 @@ class ArrivedValues:
         left, self._left = self._left, {}
         self._differing += self._compared(left, Seen())
         if not self._watch.is_current() and self._watch.settle():
-            state = self._watch.seen.attributes
-            others = {k: v for k, v in self._values.items() if k.rpartition(".")[2] not in state}
-            self._differing += self._compared(others, Seen())
+            self._differing += self._compared(self._values, Seen())
         return self._differing
 
     def _compared(self, values: Mapping[str, str], seen: Seen) -> Iterator[str]:

@@ -19,7 +19,6 @@ from .stored import is_code
 from .uses import Uses
 from .watch import Seen
 
-_NUMBERS = (int, float)
 # Bases that hold nothing of an object.
 _EMPTY = frozenset(("builtins.object", "abc.ABC", "typing.Generic", "typing.Protocol"))
 
@@ -44,9 +43,6 @@ class Effects:
         # Of these those that it assigns, and does not fill.
         self._set: set[str] = set() if earlier is None else earlier._set | earlier._set_now
         self._set_now: set[str] = set()
-        # The attributes in which classes count their objects: state, if they are numbers.
-        self._counted: set[str] = set() if earlier is None else earlier._counted | earlier._newly
-        self._newly: set[str] = set()
         # The variables of enclosing functions that reached code sets anew, by their cells.
         self.cells: dict[int, Any] = {} if earlier is None else earlier.cells
         self._cells_known = len(self.cells)
@@ -83,10 +79,9 @@ class Effects:
         """Says whether reached code assigns or fills an attribute of a class."""
         if holds_code(value) or is_code(value):
             return False
-        if name in self._shared or (name in self._counted and type(value) in _NUMBERS):
-            return True
-        self._unchanged.add((0, name))
-        return False
+        if name not in self._shared:
+            self._unchanged.add((0, name))
+        return name in self._shared
 
     def asks(self) -> bool:
         """Says whether anything was taken for no state."""
@@ -128,7 +123,6 @@ class Effects:
         known = (
             (self._unchanged, self.variables, self._shared_now),
             (self._unassigned, self.assigned, self._set_now),
-            (self._unchanged, (), self._newly),
         )
         return all(
             taken.isdisjoint(variables) and names.isdisjoint(name for _, name in taken)
@@ -136,8 +130,7 @@ class Effects:
         )
 
     def _note_attributes(self, changes: Changes) -> None:
-        self.seen.attributes |= changes.attributes | changes.counted
-        self._newly |= changes.counted - self._counted
+        self.seen.attributes |= changes.attributes
         self._shared_now |= changes.shared
         self._set_now |= changes.assigned
         self.reads |= changes.reads
