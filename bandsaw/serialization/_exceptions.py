@@ -141,7 +141,7 @@ def fill(
             if "text" in content:
                 with contextlib.suppress(TypeError):  # of built-in classes
                     cls = _classes.with_text(type(error), f"{content['text']}")
-                    object.__setattr__(error, "__class__", cls)  # not by one of the user's
+                    vars(object)["__class__"].__set__(error, cls)  # not by code of the user
         _SUPPRESS.__set__(error, bool(content["suppress"]))
     if text is not None:
         _attach(made[0], RemoteTraceback(text))
