@@ -139,9 +139,10 @@ def fill(
             made_with = _ARGS.__get__(error)[:2] if _is_group(error) else ()  # of a group
             _ARGS.__set__(error, (*made_with, *args))
             if "text" in content:
+                cls: Any = type(error)
                 with contextlib.suppress(TypeError):  # of built-in classes
-                    cls = _classes.with_text(type(error), f"{content['text']}")
-                    object.__setattr__(error, "__class__", cls)  # not by one of the user's
+                    cls = _classes.with_text(cls, f"{content['text']}")
+                    vars(object)["__class__"].__set__(error, cls)  # not by code of the user
         _SUPPRESS.__set__(error, bool(content["suppress"]))
     if text is not None:
         _attach(made[0], RemoteTraceback(text))
