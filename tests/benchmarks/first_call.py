@@ -38,7 +38,7 @@ if __name__ == "__main__":
     (bandsaw.task(chain=chain)(total) if chain else total)()
 """
 CONFIGURATION = """
-import tempfile
+import os
 import bandsaw
 from bandsaw.advices.cache import CachingAdvice
 from bandsaw.advices.subprocess import SubprocessAdvice
@@ -49,7 +49,8 @@ configuration = (
     .add_advice_chain(SubprocessAdvice(workers=1), name="kept process")
     .add_advice_chain(SubprocessAdvice(fork=False), name="spawned process")
     .add_advice_chain(
-        CachingAdvice(tempfile.mkdtemp()), SubprocessAdvice(), name="own process, cached"
+        # Each run begins without entries, in the folder that is removed at the end.
+        CachingAdvice(f"cache-{os.getpid()}"), SubprocessAdvice(), name="own process, cached"
     )
 )
 """
