@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 from typing import Any
@@ -16,8 +17,10 @@ logger = logging.getLogger("bandsaw.advices.cache")
 
 def settle(task: Any) -> None:
     """Takes what a call has filled as state, also of a call that failed or is not kept."""
-    if isinstance(task, Task):
-        task._changed_since_read()
+    # A cache fails no call; where a result is to be kept, the same is looked at again, and told.
+    with contextlib.suppress(Exception):
+        if isinstance(task, Task):
+            task._changed_since_read()
 
 
 def may_be_kept(session: Any, computation: Any) -> bool:

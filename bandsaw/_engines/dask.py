@@ -62,7 +62,8 @@ class DaskExecutor(EngineExecutor):
 
     def _start_anew(self) -> None:
         super()._start_anew()
-        _abandoned.append(self._client)
+        if self._client is not None:
+            _abandoned.append(self._client)
         self._client = None
         # What all workers are asked, and until when it is waited for.
         self._asking: tuple[Optional[Future[Any]], float] = None, 0.0

@@ -13,7 +13,7 @@ from .kinds import attributes_of, is_changeable, module_of, qualname_of
 from .names import module_source
 
 
-def home_of(cls: type) -> str:
+def module_that_has(cls: type) -> str:
     """Names the module that a class says, or the one that has it if an installed one lacks it."""
     said, name = module_of(cls), qualname_of(cls)
     if is_first_party(said) or not is_changeable(cls) or "." in name:

@@ -16,7 +16,7 @@ from . import holdings
 from .by_source import Found, Gap, Outside, Unclear
 from .canonical import Writer
 from .changes import Changes
-from .claimed import home_of
+from .claimed import module_that_has
 from .compiled import open_proxy
 from .definitions import Definition, definition_of, definition_of_class, write_code
 from .first_values import MISSING, first_attributes, is_other_than_first
@@ -241,7 +241,7 @@ class Reach:
         return self._writer.write(line)
 
     def _class(self, cls: type) -> Union[bytes, Form]:
-        module, home = module_of(cls), home_of(cls)
+        module, home = module_of(cls), module_that_has(cls)
         if not self._is_followed(home) and not holdings.is_made_by_types(cls):
             name = global_name(module, qualname_of(cls))
             if is_first_party(module):

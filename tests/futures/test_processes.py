@@ -1,5 +1,21 @@
 """Submitted calls in other processes."""
 
+# One call at a time; `refuse` takes the place of `Thread.start`.
+WITHOUT_THREADS = """
+        import bandsaw_config
+
+        bandsaw_config.configuration.add_advice_chain(name="here").set_max_in_flight(1)
+
+        @bandsaw.task(chain="here")
+        def other():
+            pass
+
+        def refuse(thread, start=threading.Thread.start):
+            if thread.name == "bandsaw-call":
+                raise RuntimeError("no thread")
+            start(thread)
+"""
+
 
 def test_values_of_calls_in_other_processes_are_arguments_of_others(run):
     tasks = """
@@ -58,26 +74,17 @@ def test_calls_nested_on_one_kept_process_come_to_an_end(run):
 
 
 def test_calls_for_which_there_is_no_thread_fail_however_many_there_are(run):
-    tasks = """
-        import bandsaw_config
-
-        bandsaw_config.configuration.add_advice_chain(name="here").set_max_in_flight(1)
+    tasks = (
+        WITHOUT_THREADS
+        + """
         submitted, futures = threading.Event(), []
 
         @bandsaw.task(chain="here")
         def waits():
             submitted.wait(60)
             return futures[-1].exception(60)
-
-        @bandsaw.task(chain="here")
-        def other():
-            pass
-
-        def refuse(thread, start=threading.Thread.start):
-            if thread.name == "bandsaw-call":
-                raise RuntimeError("no thread")
-            start(thread)
     """
+    )
     body = """
         waiting = waits.submit()
         threading.Thread.start = refuse
@@ -89,26 +96,17 @@ def test_calls_for_which_there_is_no_thread_fail_however_many_there_are(run):
 
 
 def test_callbacks_of_a_call_for_which_there_is_no_thread_may_wait_for_other_threads(run):
-    tasks = """
-        import bandsaw_config
-
-        bandsaw_config.configuration.add_advice_chain(name="here").set_max_in_flight(1)
+    tasks = (
+        WITHOUT_THREADS
+        + """
         submitted = threading.Event()
 
         @bandsaw.task(chain="here")
         def waits(futures):
             submitted.wait(60)
             return bandsaw.Future.exception(futures()[0], 60)
-
-        @bandsaw.task(chain="here")
-        def other():
-            pass
-
-        def refuse(thread, start=threading.Thread.start):
-            if thread.name == "bandsaw-call":
-                raise RuntimeError("no thread")
-            start(thread)
     """
+    )
     body = """
         def ask(_):
             thread = threading.Thread(target=lambda: answers.append(other.submit().exception(9)))
