@@ -33,6 +33,8 @@ from hashlib import sha256
 from typing import Any, NamedTuple, Optional, Union
 
 from .._system.buffers import room, update
+from .._system.files import is_settled
+from . import verified
 from .owned_files import READ, DamagedEntryError, check_folder, check_status, open_to_look
 
 _MARK = b"BANDSAW"
@@ -53,12 +55,6 @@ _SHORT = 1 << 17
 _LEAST_MAPPED = 1 << 16
 # The first read of a mapped file: most often it has the whole record and payload.
 _HEAD = 1 << 12
-# The coarsest time stamps of file systems: a second change within it is not seen.
-_STAMP_NS = 2_000_000_000
-_MOST_KNOWN = 4096
-
-# The mapped files that were verified, and their stamps then.
-_verified: dict[str, tuple[int, ...]] = {}
 _OTHER_DIGEST = "the digest of its contents is another one"
 
 
@@ -76,13 +72,15 @@ def read(
     """Reads and verifies an entry, or the file at a `path` that is to become the entry.
 
     A mapped file is verified when this process reads it for the first time, and again when its
-    size, its times or the file itself have changed. In the first two seconds after it was
-    written it is verified each time, because the times of some file systems are no finer than
-    that.
+    size, its times or the file itself have changed: see `verified`. What a short one holds is
+    known for a second.
     """
     if not path:
         path = f"{folder}{os.sep}{name}"
         check_folder(folder)
+        recent: Optional[Entry] = None if stamped else verified.recent(path)
+        if recent is not None:
+            return recent
     # Python handles Ctrl-C when a call has returned, and what this opens is not lost by it.
     (descriptor,) = map(os.open, (path,), (READ,))
     try:
@@ -95,6 +93,7 @@ def read(
         elif size > _SMALL:
             entry = _read_large(descriptor, status, sha256(ids))
         else:
+            begun = time.time_ns()
             data = os.read(descriptor, size)
             if len(data) < size:
                 data += _read_all(descriptor, size - len(data))
@@ -105,6 +104,8 @@ def read(
             kind = bytes if mapped else bytearray
             buffers = [kind(data[first:last]) for first, last in places]
             entry = _entry(data[:8], data[middle:end], buffers, data[start:middle], status)
+            if size <= _HEAD and not places and is_settled(status.st_mtime_ns, begun):
+                verified.remember_recent(path, status, entry)
         if stamped:
             _stamp(path, descriptor, status)
         return entry
@@ -300,29 +301,19 @@ def _read_mapped(
     start, middle, end, places = _parse(head, size)
     # The views keep the mapping alive, and the last of them ends it.
     data = memoryview(mmap.mmap(descriptor, size, access=mmap.ACCESS_READ, **_NO_DESCRIPTOR))
-    if _verified.get(path) != _stamps(status):
+    if not verified.is_mapped(path, status):
         begun = time.time_ns()
         digest = sha256(ids)
         digest.update(data[_START:])
         if digest.digest() != data[16:_START]:
             raise DamagedEntryError(_OTHER_DIGEST)
-        if status.st_mtime_ns + _STAMP_NS < begun:
-            _remember(path, status)
+        if is_settled(status.st_mtime_ns, begun):
+            verified.remember_mapped(path, status)
     buffers = [data[first:last] for first, last in places]
     entry = _entry(head[:8], head[middle:end], buffers, head[start:middle], status)
     if not mapped:
         entry = entry._replace(buffers=[bytearray(buffer) for buffer in entry.buffers])
     return entry
-
-
-def _stamps(status: os.stat_result) -> tuple[int, ...]:
-    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
-
-
-def _remember(path: str, status: os.stat_result) -> None:
-    if len(_verified) >= _MOST_KNOWN:
-        _verified.clear()
-    _verified[path] = _stamps(status)
 
 
 def _stamp(path: str, descriptor: int, status: os.stat_result) -> None:
@@ -333,10 +324,10 @@ def _stamp(path: str, descriptor: int, status: os.stat_result) -> None:
     except OSError:
         return
     # `utime` has changed the stamps, and not the contents.
-    if _verified.get(path) == _stamps(status):
+    if verified.is_mapped(path, status):
         now = os.fstat(descriptor)
         if (now.st_mtime_ns, now.st_size) == (status.st_mtime_ns, status.st_size):
-            _remember(path, now)
+            verified.remember_mapped(path, now)
 
 
 def problem_of(folder: str, name: str) -> Optional[str]:

@@ -14,6 +14,7 @@ from hashlib import sha256
 from typing import Any, Optional
 
 from ..errors import FileTravelError
+from .files import is_settled
 from .trees import (
     FILE,
     FOLDER,
@@ -28,8 +29,6 @@ from .trees import (
     stamps_of,
 )
 
-# The coarsest time stamps of file systems: a second change within it is not seen.
-_STAMP_NS = 2_000_000_000
 _MOST_KNOWN = 1000
 _MOST_AT_ONCE = 1 << 27
 
@@ -137,7 +136,7 @@ def digesting(path: str, parts: Sequence[TreePart]) -> Iterator[Digest]:
     digest = Digest(parts)
     yield digest
     # What was written just now may change once more under the same stamps.
-    if stamps == stamps_of(path) and all(each[-2] + _STAMP_NS < begun for each in stamps):
+    if stamps == stamps_of(path) and all(is_settled(each[-2], begun) for each in stamps):
         if len(_known) >= _MOST_KNOWN:
             _known.clear()
         _known[path] = stamps, digest.digest()

@@ -10,6 +10,15 @@ from typing import TYPE_CHECKING, BinaryIO, Optional, Union
 if TYPE_CHECKING:
     from pathlib import Path
 
+# FAT counts in two seconds. What is finer than a millisecond follows the tick of the system's
+# clock, 10 ms at most.
+_COARSE_NS, _FINE_NS = 2_000_000_000, 100_000_000
+
+
+def is_settled(stamp: int, now: int) -> bool:
+    """Says whether a change of a file after now would be seen by the time that it has, in ns."""
+    return stamp + (_FINE_NS if stamp % 1_000_000 else _COARSE_NS) < now
+
 
 @contextlib.contextmanager
 def whole_file(path: Path) -> Iterator[BinaryIO]:

@@ -15,7 +15,7 @@ import pytest
 
 import bandsaw
 from bandsaw.__main__ import main
-from bandsaw._cache import bounds, entry
+from bandsaw._cache import bounds, entry, verified
 from bandsaw._system import file_locks
 from bandsaw.advices.cache import CachingAdvice
 from bandsaw.errors import InvalidValueError
@@ -436,11 +436,11 @@ def test_a_mapped_entry_is_verified_again_when_its_file_has_changed(call, direct
     array = np.arange(100_000)
     call(Task(array), mmap=True)
     call(Task(None), mmap=True)
-    assert str(path) not in entry._verified
+    assert str(path) not in verified._mapped
     grow_old(path, 10)
     for _ in range(2):
         call(Task(None), mmap=True)
-    assert str(path) in entry._verified
+    assert str(path) in verified._mapped
     content = bytearray(path.read_bytes())
     content[-8] ^= 1
     path.write_bytes(content)
@@ -455,6 +455,28 @@ def test_a_mapped_entry_is_verified_again_when_its_file_has_changed(call, direct
     path.write_bytes(content)
     np.testing.assert_array_equal(call(Task(array), mmap=True), array)
     assert "another one" in caplog.text
+
+
+def test_a_short_entry_that_is_known_is_read_again_when_its_file_has_changed(
+    call, directory, caplog
+):
+    path = directory / "task" / "execution"
+    call(Task(1))
+    call(Task(None))
+    assert str(path) not in verified._recent
+    grow_old(path, 10)
+    for _ in range(2):
+        assert call(Task(None)) == 1
+    assert str(path) in verified._recent
+    content = bytearray(path.read_bytes())
+    content[-8] ^= 1
+    path.write_bytes(content)
+    assert call(Task(2)) == 2
+    assert "another one" in caplog.text
+    grow_old(path, 10)
+    assert call(Task(None)) == 2
+    path.unlink()
+    assert call(Task(3)) == 3
 
 
 def test_a_stamp_of_use_does_not_hide_a_change(call, directory, caplog):

@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 import numpy
 
-from bandsaw._cache import computation_locks, entry, owned_files
+from bandsaw._cache import computation_locks, entry, owned_files, verified
 
 from .cache_calls import Cache, Child, Task, records, same
 from .figures import Fault as Broken
@@ -156,7 +156,8 @@ class Scene(NamedTuple):
                 file.write(bytes([last ^ 1]))
         # What is known of files and folders saves system calls.
         owned_files._trusted.clear()
-        entry._verified.clear()
+        verified._mapped.clear()
+        verified._recent.clear()
         return cache, lambda: Task(lambda _: value, **self.task)
 
 
