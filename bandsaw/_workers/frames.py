@@ -69,7 +69,9 @@ MOST_BODY = 1 << 26
 _CHUNK = 1 << 17
 _ONE_DESCRIPTOR = socket.CMSG_SPACE(array.array("i").itemsize) if os.name == "posix" else 0
 # Programs that a task starts are not to have what came along.
-_FLAGS = getattr(socket, "MSG_CMSG_CLOEXEC", 0)
+_FLAGS = int(getattr(socket, "MSG_CMSG_CLOEXEC", 0))
+# Plain numbers: an `IntFlag` takes microseconds for each `&`.
+_CUT = int(getattr(socket, "MSG_CTRUNC", 0))
 _AT_ONCE = (getattr(socket, "MSG_DONTWAIT", 0) | NO_SIGNAL,)
 # How long a message that has begun to come may make no progress. Nothing is waited for between
 # messages: a task that is busy in C code sends none.
@@ -130,7 +132,7 @@ class Channel:
         self._descriptors: deque[io.FileIO] = deque()
         self._put_back: deque[Frame] = deque()
         self._heard_at = 0.0
-        self._was_cut = 0  # whether a file could not be opened that came along
+        self._was_cut = False  # whether a file could not be opened that came along
         # Whether the other side went away without having read all that was sent to it.
         self.was_unread = False
 
@@ -256,7 +258,8 @@ class Channel:
             count, ancillary, flags, _ = self._socket.recvmsg_into(
                 (self._chunk,), _ONE_DESCRIPTOR, _FLAGS
             )
-            self._was_cut |= flags & getattr(socket, "MSG_CTRUNC", 0)
+            if flags & _CUT:
+                self._was_cut = True
         except ConnectionResetError:
             # So Linux says it where the other end of such a socket had something to read.
             count, ancillary, self.was_unread = 0, [], True
