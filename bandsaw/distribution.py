@@ -19,8 +19,7 @@ from ._system.processes import in_forked_processes
 from .modules import importable_module_name
 
 if TYPE_CHECKING:
-    from ._archive.running import Running
-    from ._archive.selection import Content
+    from ._archive.zip_archive import Content, Running
     from .config import Configuration
 
 # How often an archive that is kept is marked as being in use.
@@ -218,13 +217,13 @@ class _ConfiguredArchive(DistributionArchive):
         return self._put(stores.put_zip)
 
     def _collect(self) -> Content:
-        from ._archive import checkout, closure, running, selection
+        from ._archive import checkout, closure, selection, zip_archive
 
         self._state = checkout.state()
         configuration = self._configuration
         self._tasks_seen = _number_of_tasks(configuration)
         first_party = configuration._distributes_first_party
-        earlier = running.running_archive()
+        earlier = zip_archive.running_archive()
         name = importable_module_name(configuration.module_name)
         return selection.collect(
             self.modules,
@@ -297,7 +296,7 @@ def get_distribution_archive(configuration: Configuration) -> DistributionArchiv
         with _LOCK:
             archive = _ARCHIVES.get(key)
             if archive is None or archive.is_outdated(configuration):
-                from ._archive.running import running_archive
+                from ._archive.zip_archive import running_archive
 
                 signed_by = name if is_signed else None
                 running = running_archive() if archive is None else None

@@ -98,8 +98,7 @@ def _unpacked(archive: str) -> str:
     from pathlib import Path
 
     from ..errors import DistributionError
-    from . import process_folder
-    from .stores import kept_or
+    from . import process_folder, stores
     from .zip_archive import content_of_zip
 
     if "--output" in sys.argv[:-1]:
@@ -108,7 +107,7 @@ def _unpacked(archive: str) -> str:
         process_folder.make_in(os.path.dirname(os.path.abspath(output)))
     try:
         content = content_of_zip(Path(archive))
-        return str(kept_or(process_folder.process_folder, content))
+        return str(stores.kept(content, stores.put_folder))
     except OSError as error:
         raise DistributionError(f"{archive!r} cannot be unpacked: {error}") from error
 

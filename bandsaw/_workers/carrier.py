@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Optional
 
 from .. import modules
-from .._archive import checkout, finder, running
+from .._archive import checkout, finder, zip_archive
 from .._file import FileCarrier
 from .._files import carrying
 from .._session import telling
@@ -219,7 +219,7 @@ def _is_in_files() -> bool:
 
 
 def _code_for(configuration: Configuration) -> Code:
-    is_in_place = not modules.is_far_end or finder.id or running.running_archive() is None
+    is_in_place = not modules.is_far_end or finder.id or zip_archive.running_archive() is None
     if is_in_place and _is_in_files():
         return checkout.checkout_for(configuration)
     return Archived(get_distribution_archive(configuration))
