@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -67,7 +66,7 @@ class Content:
         return members
 
     def manifest_bytes(self) -> bytes:
-        return _as_bytes(self.manifest)
+        return unpack.as_bytes(self.manifest)
 
     def holds(self, module_name: str) -> bool:
         """Says whether a module, the running script as `__main__` too, is in it."""
@@ -80,12 +79,7 @@ class Content:
 def with_digest(manifest: Mapping[str, Any]) -> dict[str, Any]:
     """Names content by a digest over all that is in it."""
     named = {name: value for name, value in manifest.items() if name != "digest"}
-    return {**named, "digest": hashlib.sha256(_as_bytes(named)).hexdigest()[:DIGITS]}
-
-
-def _as_bytes(manifest: dict[str, Any]) -> bytes:
-    # Without an indent, which Python's encoder in C does not know.
-    return json.dumps(manifest, sort_keys=True, separators=(",", ":")).encode() + b"\n"
+    return {**named, "digest": hashlib.sha256(unpack.as_bytes(named)).hexdigest()[:DIGITS]}
 
 
 def write_zip(content: Content, stream: BinaryIO) -> None:
