@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import abc
-import functools
 import logging
 import os
 from collections.abc import Mapping, Sequence
@@ -30,6 +29,8 @@ if TYPE_CHECKING:
 
 # What processes inherit on any machine, see `inherited_everywhere`.
 _EVERYWHERE = ("levels", "disable", "filters", "facts", "arguments")
+# Whether bandsaw lies in a folder, and not in a zip.
+_IS_IN_FILES = os.path.isfile(checkout.BEGIN)
 
 
 def inherited_everywhere() -> tuple[Any, ...]:
@@ -54,7 +55,6 @@ class Carrier(abc.ABC):
     def start(self, check: Check) -> Child:
         """Starts a process, if `check` raises nothing of what the other side says of itself."""
 
-    @abc.abstractmethod
     def prepare_next(self) -> None:
         """Has a process started for the next call, if that needs no waiting."""
 
@@ -74,19 +74,15 @@ class Carrier(abc.ABC):
     def inherited_once(self) -> dict[str, Any]:
         """Returns what they are told once."""
 
-    def signs(self) -> Any:
-        """Returns what differs if `inherited` does, and is compared in no time."""
-        return None
-
     def news(self, child: Child, is_new: bool) -> dict[str, Any]:
         """Returns what a process does not know yet of what it inherits."""
-        signs, common = self.signs(), inherited_everywhere()
         told, news = child.told, {}
-        if signs is None or (signs, common) != child.seen:
-            content = {**self.inherited(), **dict(zip(_EVERYWHERE, common))}
-            news = {name: value for name, value in content.items() if told.get(name, self) != value}
-            told.update(news)
-            child.seen = signs, common
+        content = {**self.inherited(), **dict(zip(_EVERYWHERE, inherited_everywhere()))}
+        for name, value in content.items():
+            known = told.get(name, self)
+            # Most are the same objects as before, which takes no time to see.
+            if known is not value and known != value:
+                told[name] = news[name] = value
         number, code = self.code_news(told.get("code", 0))
         if code:
             told["code"], news["code"] = number, code
@@ -164,9 +160,6 @@ class LocalCarrier(Carrier):
             "made_in": self._made_in,
         }
 
-    def signs(self) -> Any:
-        return self._state, inheritance.working_directory(), self._made_in
-
     def inherited_once(self) -> dict[str, Any]:
         return {"umask": inheritance.umask(), "bulk_directory": self._directory}
 
@@ -213,13 +206,8 @@ class Archived:
         return None
 
 
-@functools.lru_cache(None)
-def _is_in_files() -> bool:
-    return os.path.isfile(checkout.BEGIN)
-
-
 def _code_for(configuration: Configuration) -> Code:
     is_in_place = not modules.is_far_end or finder.id or zip_archive.running_archive() is None
-    if is_in_place and _is_in_files():
+    if is_in_place and _IS_IN_FILES:
         return checkout.checkout_for(configuration)
     return Archived(get_distribution_archive(configuration))

@@ -50,10 +50,6 @@ class _Process:
                 continue
             return
 
-    def reap(self) -> Optional[int]:
-        """Returns how it ended, and ends what it has left; `None` while it runs."""
-        return reap(self.pid, self.kill)
-
     def tell(self, letter: bytes, number: int) -> None:
         """Says something about it to the near side, if that is there."""
         try:
@@ -101,12 +97,12 @@ class FarForkServer:
         # Ctrl-C is for the near side to handle.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
 
-        def reap() -> None:
+        def reap_all() -> None:
             os.read(reading, 4096)
             for process in list(self._processes.values()):
                 self._reap(process)
 
-        self._watch(reading, reap)
+        self._watch(reading, reap_all)
 
     def _watch_parent(self) -> None:
         # Behind a launcher that is our parent instead, the end of the control socket has to do.
@@ -201,7 +197,7 @@ class FarForkServer:
         self._reap(process)
 
     def _reap(self, process: _Process) -> None:
-        code = process.reap()
+        code = reap(process.pid, process.kill)
         if code is None:
             return
         descriptor = process.status.fileno()

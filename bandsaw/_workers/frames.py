@@ -152,10 +152,10 @@ class Channel:
         pieces: list[Any] = []
         going_along = None
         for kind, body, descriptor in messages:
-            flag = _PLAIN
-            if descriptor is not None:
-                going_along, flag = descriptor, _WITH_FILE
-            pieces.append(_HEAD.pack(_MARK, kind, flag, sum(map(len, body))))
+            has_file = descriptor is not None
+            if has_file:
+                going_along = descriptor
+            pieces.append(head_of(kind, sum(map(len, body)), has_file))
             pieces += body
         self._unsent.append((b"".join(pieces), going_along, []))
         # A signal handler that came into the middle of a message leaves its own to be sent next.
@@ -203,18 +203,15 @@ class Channel:
             frame = self.next()
             if frame is not None:
                 return frame
-            if self._data:
-                self._wait_for_rest(STOPPED_SECONDS if patience is None else patience)
+            seconds = STOPPED_SECONDS if patience is None else patience
+            if self._data and not _is_ready(self._socket, select.POLLIN, seconds):
+                raise stalled("there came", seconds)
             self.read()
 
     @property
     def stalls_at(self) -> Optional[float]:
         """When the message that has begun to come counts as stalled, `None` if none has."""
         return self._heard_at + STALLED_SECONDS if self._data else None
-
-    def _wait_for_rest(self, seconds: float) -> None:
-        if not _is_ready(self._socket, select.POLLIN, seconds):
-            raise stalled("there came", seconds)
 
     def next(self) -> Optional[Frame]:
         """Takes a message that has arrived already, `None` if there is none or not all of it."""
@@ -316,7 +313,7 @@ def from_json(frame: Frame) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise ProtocolError(
             f"The body of a message {NAMES[frame.kind]} is no JSON: {error}."
-        ) from (error)
+        ) from error
     if not isinstance(content, dict):
         raise ProtocolError(f"The body of a message {NAMES[frame.kind]} is no JSON object.")
     return content

@@ -220,7 +220,7 @@ class SshAdvice(Advice):
         variables = _variables(interpreter)
         archive = session.distribution_archive
         carrier = SshCarrier(target, archive, variables, self.preload, shown, requirements)
-        call = Call(session, carrier, seconds, None)
+        call = Call(session, carrier, seconds)
         if self.workers is None:
             call.in_own_process()
         else:

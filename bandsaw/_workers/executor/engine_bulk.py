@@ -24,9 +24,11 @@ from collections.abc import Sequence
 from typing import Any, Callable, NamedTuple, Optional
 
 from ..._system import ending
+from ..._system.buffers import room
 from ..._system.processes import in_forked_processes
 from ...errors import ProtocolError
 from .. import bulk_files
+from ..frames import Frame
 from .engine_memory import Given, is_of_this_user
 
 # What is smaller goes with the call.
@@ -145,6 +147,16 @@ def take(call: str) -> io.FileIO:
         if call not in _came:
             raise ProtocolError("A worker has not handed over the result that it announces.")
         return _came.pop(call)
+
+
+def frame_of(kind: int, head: bytes, data: Any) -> Frame:
+    """Makes a message of its head, and of data that came in a file or past the channel."""
+    if isinstance(data, io.FileIO):
+        return Frame(kind, head, data)
+    # Arrays in it are written to.
+    copied = room(len(data))
+    copied[:] = data
+    return Frame(kind, head, None, copied)
 
 
 def forget(call: str) -> None:

@@ -27,12 +27,11 @@ from ..._files import carrying
 from ..._futures import calls
 from ..._session import members, packing, telling
 from ..._system import callers, ending
-from ..._system.buffers import room
 from ...errors import CodeMismatchError, ProtocolError, TaskKilledError, WorkerStartError
 from ...session import Session
 from .. import boundary, bulk_files, envelope, inheritance, repeat_calls, serving
 from ..deaths import lost_by
-from ..frames import RETURN, Frame
+from ..frames import RETURN
 from . import engine_bulk, engine_files, engine_memory
 from .engine import Engine
 from .engine_bulk import WORTH_A_FILE, handed
@@ -53,11 +52,6 @@ class WaitingProcess(NamedTuple):
     files_seen: str  # see `engine_files.files_seen`
     door: str  # where it takes files, empty if it takes none
     call: str  # the name of the call
-
-
-def is_inside() -> bool:
-    """Says whether what runs now was submitted to an executor's worker."""
-    return callers.is_in_worker.get()
 
 
 def _others(members: Mapping[str, Any]) -> list[str]:
@@ -179,12 +173,7 @@ def _saved(head: bytes, data: Any) -> members.Saved:
         else:
             path, place = shared
             data, head = io.FileIO(path), head + place.to_bytes(8, "big")
-    if isinstance(data, io.FileIO):
-        return members.read_members(envelope.members(Frame(RETURN, head, data)))
-    # Arrays in it are written to.
-    copied = room(len(data))
-    copied[:] = data
-    return members.read_members(envelope.members(Frame(RETURN, head, None, copied)))
+    return members.read_members(envelope.members(engine_bulk.frame_of(RETURN, head, data)))
 
 
 def cross(

@@ -99,9 +99,6 @@ class RemoteChild(Child):
             self.stream.send(b"Q")
         self.stream.release()
 
-    def abandon(self) -> None:
-        """Leaves the process to the parent of this one: the connection is its own."""
-
 
 def _pieces(pieces: Sequence[Any]) -> Any:
     """Cuts pieces that are too large, and joins those that are small."""

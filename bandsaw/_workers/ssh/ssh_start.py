@@ -318,13 +318,18 @@ def bootstrap_program(request: Mapping[str, Any]) -> bytes:
 
 def sources(*names: str) -> Iterator[tuple[str, bytes]]:
     """Yields paths and texts of what runs first on another machine, and of more modules."""
+    for name in (*_PROGRAM, *names):
+        yield source_of(name)
+
+
+def source_of(name: str) -> tuple[str, bytes]:
+    """Returns path and text of a module of ours, also where it is imported from a zip."""
     import importlib.util
 
-    for name in (*_PROGRAM, *names):
-        spec = importlib.util.find_spec(name)
-        assert spec is not None and spec.origin is not None
-        loader: Any = spec.loader
-        yield spec.origin, loader.get_data(spec.origin)
+    spec = importlib.util.find_spec(name)
+    assert spec is not None and spec.origin is not None
+    loader: Any = spec.loader
+    return spec.origin, loader.get_data(spec.origin)
 
 
 def is_ready(descriptor: int, event: int, seconds: float) -> bool:
