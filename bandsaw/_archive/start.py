@@ -28,18 +28,13 @@ _PACKAGE = __name__.partition(".")[0]
 
 def prepare() -> None:
     """Has the modules of the running archive imported in the best way that there is."""
-    root = running_root()
+    root = keep.running_root()
     if os.path.isdir(root):
         keep.hold(root)
         if sys.dont_write_bytecode:
             _keep_byte_code(root)
     else:
         _go_on_from(_unpacked(root))
-
-
-def running_root() -> str:
-    """Returns the folder or the zip that bandsaw is imported from."""
-    return os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 
 class _KeepingLoader(SourceFileLoader):

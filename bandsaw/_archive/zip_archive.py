@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Callable, NamedTuple, Optional
 
 from .. import modules
 from ..errors import DistributionError
-from . import locate, start, unpack
-from .keep import MANIFEST
+from . import locate, unpack
+from .keep import MANIFEST, running_root
 
 if TYPE_CHECKING:
     import zipfile
@@ -184,7 +184,7 @@ def running_archive() -> Optional[Running]:
     """Finds the archive that this process was started from, `None` if it was from none."""
     if not modules.is_far_end:
         return None
-    root = Path(start.running_root())
+    root = Path(running_root())
     try:
         if root.is_dir():
             return Running(content_of_folder(root), root, None)
