@@ -167,7 +167,6 @@ class Unpacking:
         self._file = os.open(self._place(name), flags, _mode_of(member or {}))
 
     def write(self, data: "Any") -> None:
-        """Writes a piece of the file that was begun."""
         self._hash.update(data)
         while data:
             data = data[os.write(self._file, data) :]

@@ -142,7 +142,6 @@ def content_of_folder(folder: Path) -> Content:
 
 
 def checked_manifest(data: bytes) -> dict[str, Any]:
-    """Reads what an archive says of itself."""
     manifest = unpack.checked_manifest(data)
     if not isinstance(manifest, dict) or manifest["format"] != FORMAT:
         raise ValueError("its format is that of another version of bandsaw")

@@ -132,7 +132,6 @@ class _Ahead:
             del call, future
 
     def next(self) -> Future[Any]:
-        """Returns the future whose result is next."""
         if self._futures:
             return self._futures.popleft()
         if self._error is not None:

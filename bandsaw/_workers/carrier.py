@@ -41,8 +41,6 @@ def inherited_everywhere() -> tuple[Any, ...]:
 
 
 class Carrier(abc.ABC):
-    """Where processes for tasks are started."""
-
     # Of what kind the processes are. Those of another kind are of no use for the call.
     kind: ProcessKind
     name: str  # says in errors with what they run, and where

@@ -46,7 +46,7 @@ def number_of(end: socket.socket) -> Optional[tuple[int, int]]:
 class Ends(NamedTuple):
     """What leads to a process."""
 
-    channel: socket.socket  # its channel
+    channel: socket.socket
     status: socket.socket  # the second socket
     out: int  # what it writes to its standard output is read from here
     errors: int  # likewise its standard error

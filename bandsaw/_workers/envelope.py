@@ -96,7 +96,6 @@ def _room_of(name: str, length: int) -> int:
 
 
 def members(frame: Frame) -> dict[str, _Part]:
-    """Takes the members of a session out of a message."""
     try:
         lengths = _LENGTHS.unpack_from(frame.body)
     except struct.error as error:

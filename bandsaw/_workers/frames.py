@@ -100,10 +100,8 @@ class NotBegunError(Exception):
 
 
 class Frame(NamedTuple):
-    """A message."""
-
-    kind: int  # one of the kinds of the table
-    body: bytes  # the body
+    kind: int
+    body: bytes
     # The open file that came along, `None` if none did. Whoever takes the frame closes it.
     descriptor: Optional[io.FileIO] = None
     # What such a file would hold, where the machines have no file in common.
@@ -116,8 +114,6 @@ class Frame(NamedTuple):
 
 
 class Channel:
-    """One end of a channel."""
-
     def __init__(self, end: socket.socket) -> None:
         self._socket = end
         self._lock: Any = threading.RLock()
@@ -194,11 +190,9 @@ class Channel:
             raise DeadlineError if is_patient else stalled("the other side took", left)
 
     def send_json(self, kind: int, content: Any) -> None:
-        """Sends a message whose body is JSON. See `send`."""
         self.send((kind, (json.dumps(content).encode("ascii"),), None))
 
     def receive(self, patience: Optional[float] = None) -> Frame:
-        """Waits for the next message."""
         while True:
             frame = self.next()
             if frame is not None:
@@ -292,7 +286,6 @@ def rights_to(descriptor: int) -> list[tuple[int, int, Any]]:
 
 
 def stalled(what: str, seconds: Optional[float]) -> StalledError:
-    """Makes the error for a message that makes no progress."""
     return StalledError(
         f"A message between the processes had begun, and {what} nothing more of it for "
         f"{seconds:g} s"
@@ -307,7 +300,6 @@ def _no_message(data: bytearray) -> ProtocolError:
 
 
 def from_json(frame: Frame) -> dict[str, Any]:
-    """Reads the body of a message that is JSON."""
     try:
         content = json.loads(frame.body.decode("ascii"))
     except (ValueError, RecursionError) as error:

@@ -91,7 +91,6 @@ def _written(record: logging.LogRecord) -> bytes:
 
 
 def _cut(text: str) -> str:
-    """Cuts a text that no message has room for."""
     if len(text) <= _MOST_TEXT:
         return text
     return f"{text[:_MOST_TEXT]}... ({len(text)} characters)"

@@ -182,7 +182,6 @@ _program: Optional[tuple[str, str]] = None
 
 
 def program() -> tuple[str, str]:
-    """Returns the name and the text of what runs in an engine's worker."""
     global _program
     if _program is None:
         lines = [

@@ -183,7 +183,6 @@ class Claims:
         return True
 
     def forget(self, call: str) -> None:
-        """Removes what was said of a call."""
         with contextlib.suppress(OSError):
             os.unlink(self._of(call))
 

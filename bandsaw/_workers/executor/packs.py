@@ -128,7 +128,7 @@ def _not_begun(cause: Optional[BaseException]) -> NotBegunError:
 
 class Packer:
     def __init__(self, engine: Engine) -> None:
-        self.engine = engine  # the engine
+        self.engine = engine
         self._lock = threading.Lock()
         self._open: list[Pack] = []
         self._seconds: dict[str, float] = {}

@@ -31,7 +31,7 @@ class Process:
         self.ends = ends  # what leads to it
         # What its archive says of itself, in a folder that somebody may remove.
         self.manifest = os.path.join(folder, keep.MANIFEST)
-        self.channel = Channel(ends.channel)  # its channel
+        self.channel = Channel(ends.channel)
         self.outputs = select.poll()  # both its outputs, as long as they are open
         for descriptor in (ends.out, ends.errors):
             self.outputs.register(descriptor, select.POLLIN)
