@@ -18,8 +18,6 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, Callable, NamedTuple
 
-from .._arguments import checked_path
-from .._system.directories import Anchor
 from .._system.files import make_private, whole_file, write_whole
 from .._workers.executor.engine_bulk import Stored
 from .._workers.executor.engine_hub import SERVER_ENDED
@@ -139,11 +137,6 @@ def lost(job: Any, state: Any) -> RuntimeError:
             words = words or path.read_text(errors="replace")[-_MOST_WORDS:]
     said = f"job {job.job_id} is {state or 'not known any more'}, and left no result"
     return RuntimeError(said + (f". Its last words:\n{words}" if words else ""))
-
-
-def checked_folder(folder: Any) -> Path:
-    """Returns a folder wherever the program goes afterwards."""
-    return Path(Anchor().of(Path(checked_path("folder", folder, " of a SlurmExecutor"))))
 
 
 class _Holder:

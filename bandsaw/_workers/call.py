@@ -104,11 +104,8 @@ class Call(CallErrors):
             self._end()
             pool.wake()
 
-        if ending.current.get() is None:
+        with ending.held(end):
             worker = self._in_warm_process(pool, idle_seconds)
-        else:
-            with ending.held(end):
-                worker = self._in_warm_process(pool, idle_seconds)
         # It may have been ended after it had answered.
         if worker.child.is_cancelled:
             pool.drop(worker)

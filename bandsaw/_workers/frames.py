@@ -5,7 +5,7 @@ message is a frame: 16 bytes with a mark, the kind, a flag and the length of the
 
 | kind      | way          | body                                                                  |
 |-----------|--------------|-----------------------------------------------------------------------|
-| HELLO     | far to near  | JSON: versions, platform, process id, what is missing there; first    |
+| HELLO     | far to near  | JSON: versions, what is missing there, what was preloaded; first      |
 | STATE     | near to far  | JSON: what a process inherits, and the process there does not have;   |
 |           |              | for a fork server, before its HELLO: the variables it started with    |
 | SESSION   | near to far  | the members of a session, see `envelope`                              |
