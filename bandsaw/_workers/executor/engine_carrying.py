@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import os
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
@@ -12,7 +11,7 @@ from typing import Any, BinaryIO, Callable, Optional
 
 from ..._files import bundle, carrying, destinations
 from ..._files.crossing import Sent
-from ..._system import ending, trees, work
+from ..._system import ending, work
 from ...errors import FileTravelError
 from .engine import Engine, submission
 from .engine_files import FILE_PIECE
@@ -29,8 +28,7 @@ def described(engine: Engine, files: Iterable[Sent]) -> list[dict[str, Any]]:
     for file in files:
         one: dict[str, Any] = {"key": file.key, "name": file.name}
         if engine.shared_file is not None:
-            at = engine.shared_file(file.key, functools.partial(_flat, file))
-            one = {**_whole(file), "at": at}
+            one = {**_whole(file), "at": engine.shared_file(file.key, file.read)}
         told.append(one)
     return told
 
@@ -39,10 +37,6 @@ def _whole(file: Sent) -> dict[str, Any]:
     # Nothing of ours: a worker has none of it, and no bandsaw.
     parts = [tuple(part) for part in file.parts]
     return {"key": file.key, "name": file.name, "parts": parts, "digest": file.digest}
-
-
-def _flat(file: Sent) -> Iterator[bytes]:
-    return trees.read(file.path, file.parts)
 
 
 class Bringing:
@@ -70,12 +64,12 @@ class Bringing:
 
     def _send(self, file: Sent, worker: Any) -> None:
         token = os.urandom(16).hex()
-        size = sum(part.size for part in file.parts)
+        size = file.size
         future: Optional[Future[Any]] = None
         try:
             with work.told(f"sending {file.name}", size) as sent:
                 # Where no worker can be found again, all of it has to come with one submission.
-                for offset, piece in _pieces(_flat(file), size if worker is None else FILE_PIECE):
+                for offset, piece in _pieces(file.read(), size if worker is None else FILE_PIECE):
                     if self._is_cancelled():
                         raise FileTravelError(f"Sending {file.path!r} was cancelled.")
                     is_last = offset + len(piece) == size

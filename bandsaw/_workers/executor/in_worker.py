@@ -199,8 +199,8 @@ def cross(
             break
     if not isinstance(answer, (tuple, list)):
         raise ProtocolError(
-            f"The future of task {session.task} on {engine.name} holds {answer!r:.50}, and not what "
-            "the function returned."
+            f"The future of task {session.task} on {engine.name} holds {answer!r:.50}, and not "
+            "what the function returned."
         )
     head, data, is_seen = answer
     if head is not None and engine.is_near is not False:
