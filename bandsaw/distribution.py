@@ -229,14 +229,14 @@ class _ConfiguredArchive(DistributionArchive):
             self.modules,
             self.signed_by,
             # A package that is named goes along whole, one that only configures as others do.
-            None if name in configuration.distribution_modules else name,
-            closure.roots_of(configuration) if first_party else None,
+            configuration_name=None if name in configuration.distribution_modules else name,
+            reached_from=closure.roots_of(configuration) if first_party else None,
             # What is not reached from here may be reached from where it was made.
-            None if earlier is None else earlier.content,
-            selection.known_imports() if first_party else None,
-            configuration._distribution_files,
-            checkout.loaded_text,
-            closure.filled_by(configuration),
+            earlier=None if earlier is None else earlier.content,
+            known_imports=selection.known_imports() if first_party else None,
+            named_files=configuration._distribution_files,
+            loaded_text=checkout.loaded_text,
+            filled=closure.filled_by(configuration),
         )
 
     def is_outdated(self, configuration: Configuration) -> bool:
