@@ -57,24 +57,23 @@ class Job:
 def settings(given: dict[str, Any]) -> dict[str, Any]:
     """Returns parameters under the names that Slurm has for them."""
     minutes = given.pop("timeout_min", given.pop("time", None))
-    settings: dict[str, Any] = {}
+    # The signal that announces the end would otherwise come at the start of a short job.
+    settings: dict[str, Any] = {"signal_delay_s": 1}
+    # For what submitit has no name.
+    more = dict(given.pop("additional_parameters", None) or {})
     gpus = given.pop("gpus", None)
     if gpus is not None:
-        # submitit has no name for it.
-        more = dict(given.pop("additional_parameters", None) or {})
-        given["additional_parameters"] = {"gpus": gpus, **more}
+        more.setdefault("gpus", gpus)
     memory = given.pop("mem_gb", None)
     if memory is not None:
         settings["mem"] = f"{int(memory * 1024)}MB"
-    # The signal that announces the end would otherwise come at the start of a short job.
-    settings["signal_delay_s"] = 1
     if minutes is not None:
         seconds = round(float(minutes) * 60)
         settings["time"] = max(1, round(float(minutes)))
         if seconds % 60:
-            more = dict(given.pop("additional_parameters", None) or {})
             more.setdefault("time", f"{seconds // 60}:{seconds % 60:02}")
-            settings["additional_parameters"] = more
+    if more:
+        settings["additional_parameters"] = more
     return {**settings, **given}
 
 
