@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import os
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from concurrent.futures import CancelledError, Future, TimeoutError
 from typing import Any, BinaryIO, Callable, Optional
 
 from ..._files import bundle, carrying, destinations
 from ..._files.crossing import Sent
 from ..._system import ending, work
+from ..._system.buffers import rechunked
 from ...errors import FileTravelError
 from .engine import Engine, submission
 from .engine_files import FILE_PIECE
@@ -69,12 +70,12 @@ class Bringing:
         try:
             with work.told(f"sending {file.name}", size) as sent:
                 # Where no worker can be found again, all of it has to come with one submission.
-                for offset, piece in _pieces(file.read(), size if worker is None else FILE_PIECE):
+                for piece in rechunked(file.read(), size if worker is None else FILE_PIECE):
                     if self._is_cancelled():
                         raise FileTravelError(f"Sending {file.path!r} was cancelled.")
-                    is_last = offset + len(piece) == size
+                    is_last = sent.done + len(piece) == size
                     keep = {"keep": (token, _whole(file))} if is_last else {}
-                    future = self._submitted(worker, piece, piece=(token, offset), **keep)
+                    future = self._submitted(worker, piece, piece=(token, sent.done), **keep)
                     self._done(worker, future)
                     sent.done += len(piece)
         except BaseException:
@@ -122,18 +123,6 @@ class Bringing:
         except BaseException:
             self.drop(worker, path)
             raise
-
-
-def _pieces(stream: Iterable[bytes], size: int) -> Iterator[tuple[int, bytes]]:
-    """Puts pieces together; there is at least one."""
-    offset, waiting = 0, bytearray()
-    for piece in stream:
-        waiting += piece
-        while len(waiting) > size:
-            yield offset, bytes(waiting[:size])
-            offset += size
-            del waiting[:size]
-    yield offset, bytes(waiting)
 
 
 class Arrived(carrying.Arrived):
