@@ -26,7 +26,7 @@ from typing import Any, Callable, NoReturn, Optional
 from .._archive import finder
 from .._system.processes import flags, reap
 from . import fork_servers, frames, serving
-from .ends import NO_SIGNAL, channel_pair, out_of_the_way, pipe_pair, socket_of
+from .ends import NO_SIGNAL, channel_pair, out_of_the_way, pipe_pair, rights_in, socket_of
 from .frames import EVENT, Channel
 
 FORK = b"F"  # has a process forked; otherwise it is started anew
@@ -137,9 +137,7 @@ class FarForkServer:
         data, ancillary, _, _ = source.recvmsg(1, socket.CMSG_SPACE(size), frames._FLAGS)
         if not data:
             self._end()
-        given = array.array("i")
-        for _, _, content in ancillary:
-            given.frombytes(content)
+        given = rights_in(ancillary)
         if len(given) != _DESCRIPTORS:
             for descriptor in given:
                 os.close(descriptor)

@@ -51,7 +51,7 @@ from typing import Any, NamedTuple, Optional
 
 from .._system.interrupts import owned
 from ..errors import ProtocolError, StalledError
-from .ends import NO_SIGNAL
+from .ends import NO_SIGNAL, rights_in, rights_to
 
 FORMAT = 2
 NAMES = (
@@ -186,7 +186,7 @@ class Channel:
         is_patient = patience is None or (left is not None and left < patience)
         if not is_patient:
             left = patience
-        if not _is_ready(self._socket, select.POLLOUT, left):
+        if not is_ready(self._socket, select.POLLOUT, left):
             raise DeadlineError if is_patient else stalled("the other side took", left)
 
     def send_json(self, kind: int, content: Any) -> None:
@@ -198,7 +198,7 @@ class Channel:
             if frame is not None:
                 return frame
             seconds = STOPPED_SECONDS if patience is None else patience
-            if self._data and not _is_ready(self._socket, select.POLLIN, seconds):
+            if self._data and not is_ready(self._socket, select.POLLIN, seconds):
                 raise stalled("there came", seconds)
             self.read()
 
@@ -251,11 +251,8 @@ class Channel:
         except ConnectionResetError:
             # So Linux says it where the other end of such a socket had something to read.
             count, ancillary, self.was_unread = 0, [], True
-        for level, kind, content in ancillary:
-            if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
-                received = array.array("i")
-                received.frombytes(content[: len(content) - len(content) % received.itemsize])
-                self._descriptors.extend(map(owned, received))
+        if ancillary:
+            self._descriptors.extend(map(owned, rights_in(ancillary)))
         if not count:
             raise EOFError("the other side has closed the channel")
         self._heard_at = time.monotonic()
@@ -267,22 +264,17 @@ class Channel:
         self._socket.close()
 
 
-def _is_ready(end: socket.socket, event: int, seconds: Optional[float]) -> bool:
+def is_ready(end: Any, event: int, seconds: Optional[float]) -> bool:
     """Waits for an event. A machine that stands still costs one look of ten."""
     poll = select.poll()
     poll.register(end, event)
-    if seconds is None:
-        return bool(poll.poll())
+    if not seconds:
+        return bool(poll.poll(seconds))
     return any(poll.poll(max(0.0, seconds * 100)) for _ in range(10))
 
 
 def head_of(kind: int, size: int, has_file: bool) -> bytes:
     return _HEAD.pack(_MARK, kind, _WITH_FILE if has_file else _PLAIN, size)
-
-
-def rights_to(descriptor: int) -> list[tuple[int, int, Any]]:
-    """Returns what has an open file go along, for `sendmsg`."""
-    return [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [descriptor]))]
 
 
 def stalled(what: str, seconds: Optional[float]) -> StalledError:

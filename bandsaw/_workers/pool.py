@@ -42,7 +42,9 @@ class Worker:
     def leave(self) -> None:
         pool, self._pool = self._pool, None
         if pool is not None:
-            pool._leave()
+            with pool._lock:
+                pool._count -= 1
+                pool._changed.notify()
 
     __del__ = leave
 
@@ -121,11 +123,6 @@ class Pool:
             worker.child.end()
         finally:
             worker.leave()
-
-    def _leave(self) -> None:
-        with self._lock:
-            self._count -= 1
-            self._changed.notify()
 
     def close(self) -> None:
         """Ends the processes that wait. They may do what is registered for their end."""

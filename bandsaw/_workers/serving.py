@@ -123,10 +123,8 @@ def _next(channel: Channel, idle_seconds: Optional[float]) -> Optional[frames.Fr
         return channel.receive()
     frame = channel.next()
     if frame is None:
-        waiting = select.poll()
-        waiting.register(channel, select.POLLIN)
         left = idle_seconds
-        while not waiting.poll(min(left, frames.LONGEST_WAIT_SECONDS) * 1000):
+        while not frames.is_ready(channel, select.POLLIN, min(left, frames.LONGEST_WAIT_SECONDS)):
             left -= frames.LONGEST_WAIT_SECONDS
             if left <= 0:
                 channel.send((frames.BYE, (), None))

@@ -22,8 +22,9 @@ from ..._system.processes import in_forked_processes
 from ...distribution import DistributionArchive
 from ...errors import BandsawError, RemoteConnectionError
 from ..fork_servers import ForkServers
+from ..frames import is_ready
 from .multiplexer import HEAD, PIECE, Stream
-from .ssh_start import READ, SILENT_SECONDS, Login, Target, is_ready
+from .ssh_start import READ, SILENT_SECONDS, Login, Target
 
 # How long to wait for a thread that writes, when a connection is closed.
 _SECONDS_TO_WRITE = 10.0
