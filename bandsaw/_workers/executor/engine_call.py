@@ -140,9 +140,9 @@ class ExecutorCarrier(Carrier):
     def deliver(self, file_carrier: FileCarrier, child: Child) -> dict[str, Any]:
         from .engine_carrying import described
 
-        if isinstance(file_carrier, carrying.Delivering):
-            self.files = list(file_carrier.files.values())
-            self.request = {**self.request, "files": described(self.engine, self.files)}
+        assert isinstance(file_carrier, carrying.Delivering)
+        self.files = list(file_carrier.files.values())
+        self.request = {**self.request, "files": described(self.engine, self.files)}
         return {}
 
     def bringing(self, child: Child) -> Bringing:
