@@ -9,7 +9,6 @@ RETURN, FAILURE or the end ◄─────────── save
 from __future__ import annotations
 
 import contextlib
-import json
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -268,7 +267,7 @@ class Call(CallErrors):
             told = {**told, **self._carrier.deliver(self._file_carrier, child)}
         messages = [message]
         if told:
-            messages.insert(0, (frames.STATE, (json.dumps(told).encode("ascii"),), None))
+            messages.insert(0, frames.json_message(frames.STATE, told))
         if telling.wanted:
             self._session.facts.update(telling.sent(message, child.host, self._carrier.name))
         try:

@@ -86,6 +86,10 @@ EVENT = struct.Struct("!cq")
 Message = tuple[int, Sequence[Any], Optional[int]]
 
 
+def json_message(kind: int, content: Any) -> Message:
+    return kind, (json.dumps(content).encode("ascii"),), None
+
+
 def text_of_code(text: Optional[bytes]) -> Message:
     """Makes the answer to a message CODE."""
     return CODE, (b"0",) if text is None else (b"1", text), None
@@ -190,7 +194,7 @@ class Channel:
             raise DeadlineError if is_patient else stalled("the other side took", left)
 
     def send_json(self, kind: int, content: Any) -> None:
-        self.send((kind, (json.dumps(content).encode("ascii"),), None))
+        self.send(json_message(kind, content))
 
     def receive(self, patience: Optional[float] = None) -> Frame:
         while True:

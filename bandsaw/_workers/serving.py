@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import atexit
 import errno
-import json
 import operator
 import os
 import select
@@ -254,7 +253,7 @@ def _go_on(
         # A process that the task has forked, and that came back from it. One answer is enough.
         os._exit(0)
     if noted:
-        return [(frames.FACTS, (json.dumps(noted).encode("ascii"),), None), message]
+        return [frames.json_message(frames.FACTS, noted), message]
     return [message]
 
 
