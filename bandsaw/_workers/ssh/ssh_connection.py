@@ -132,16 +132,13 @@ class Connection:
                 self._reader = None
                 was_told_to_read = True
             if was_told_to_read:
-                self._promote()
+                # Another one that waits reads from now on. Where it is lost, all of them see that.
+                for other in self._waiting.values():
+                    other.set()
+                    if self._reason is None:
+                        break
         if self._is_closed:
             self._close_out()
-
-    def _promote(self) -> None:
-        """Has another one read that waits. Called under the lock."""
-        for wakeup in self._waiting.values():
-            wakeup.set()
-            if self._reason is None:
-                return
 
     def _read_for(self, stream: Stream, deadline: Optional[float]) -> None:
         """Reads until something has come for a stream, the time is up or the connection is lost."""
