@@ -251,7 +251,7 @@ def _futures() -> tuple[Any, Any, Any]:
 def _submit(call: Any, run: Any, /, *args: Any, **kwargs: Any) -> Any:
     calls, flight, _ = _futures()
     lane = flight.lane_of(call.bandsaw_configuration, call.bandsaw_chain)
-    return calls.submit(run, call.bandsaw_task, lane, args, kwargs)
+    return calls.SubmittedCall(run, call.bandsaw_task, lane, args, kwargs).board()
 
 
 @naming_task

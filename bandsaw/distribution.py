@@ -19,8 +19,7 @@ from ._system.processes import in_forked_processes
 from .modules import importable_module_name
 
 if TYPE_CHECKING:
-    from ._archive.running import Running
-    from ._archive.selection import Content
+    from ._archive.zip_archive import Content, Running
     from .config import Configuration
 
 # How often an archive that is kept is marked as being in use.
@@ -218,26 +217,26 @@ class _ConfiguredArchive(DistributionArchive):
         return self._put(stores.put_zip)
 
     def _collect(self) -> Content:
-        from ._archive import checkout, closure, running, selection
+        from ._archive import checkout, closure, selection, zip_archive
 
         self._state = checkout.state()
         configuration = self._configuration
         self._tasks_seen = _number_of_tasks(configuration)
         first_party = configuration._distributes_first_party
-        earlier = running.running_archive()
+        earlier = zip_archive.running_archive()
         name = importable_module_name(configuration.module_name)
         return selection.collect(
             self.modules,
             self.signed_by,
             # A package that is named goes along whole, one that only configures as others do.
-            None if name in configuration.distribution_modules else name,
-            closure.roots_of(configuration) if first_party else None,
+            configuration_name=None if name in configuration.distribution_modules else name,
+            reached_from=closure.roots_of(configuration) if first_party else None,
             # What is not reached from here may be reached from where it was made.
-            None if earlier is None else earlier.content,
-            selection.known_imports() if first_party else None,
-            configuration._distribution_files,
-            checkout.loaded_text,
-            closure.filled_by(configuration),
+            earlier=None if earlier is None else earlier.content,
+            known_imports=selection.known_imports() if first_party else None,
+            named_files=configuration._distribution_files,
+            loaded_text=checkout.loaded_text,
+            filled=closure.filled_by(configuration),
         )
 
     def is_outdated(self, configuration: Configuration) -> bool:
@@ -297,7 +296,7 @@ def get_distribution_archive(configuration: Configuration) -> DistributionArchiv
         with _LOCK:
             archive = _ARCHIVES.get(key)
             if archive is None or archive.is_outdated(configuration):
-                from ._archive.running import running_archive
+                from ._archive.zip_archive import running_archive
 
                 signed_by = name if is_signed else None
                 running = running_archive() if archive is None else None

@@ -51,7 +51,7 @@ def main(args: Optional[Sequence[str]] = None) -> int:
     if is_far_end:
         if not hasattr(sys.modules["__main__"], "SIGNED_BY"):
             # It is this module, and the archive is on the search path.
-            from ._archive.running import running_archive
+            from ._archive.zip_archive import running_archive
 
             running = running_archive()
             modules.signed_by = running and running.content.manifest["signed_by"]

@@ -5,16 +5,14 @@ locate          where modules lie
 imports         what their sources import
 folders         what of a folder is worth sending
 closure         which others they reach, by imports and at run time, with their packages
-extra           files that the configuration names
 missing         notes on failures for want of what was not sent
 selection       what goes in, and why
-zip_archive     as a zip
+zip_archive     what one holds, as a zip or a folder, and the one that this process was started from
 keep            the folder in which archives are kept
 unpack          one that is unpacked, with the files that it shares
 arriving        one that comes from another machine
 process_folder  the folder for where none can be kept
 stores          where an archive can be had from, and put
-running         the archive that this process was started from
 checkout        the code on this machine, for processes here
 edited          files that were changed after they were loaded
 beside          the code on this machine, for processes that an archive started

@@ -39,7 +39,6 @@ class ArrivingArchive:
         self._left: Any = None
 
     def take(self, piece: bytes) -> None:
-        """Takes a piece of a part."""
         if self._error is not None:
             return
         try:

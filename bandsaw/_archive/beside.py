@@ -15,8 +15,8 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Optional
 
-from . import finder, start
-from .keep import MANIFEST
+from . import finder
+from .keep import MANIFEST, running_root
 
 
 def take(found: Mapping[str, Sequence[str]]) -> None:
@@ -24,7 +24,7 @@ def take(found: Mapping[str, Sequence[str]]) -> None:
     if finder.beside:
         return
     finder.beside.update({top: list(folders) for top, folders in found.items()})
-    root = start.running_root()
+    root = running_root()
     with open(os.path.join(root, MANIFEST), "rb") as file:
         members = json.load(file)["members"]
     for member, known in members.items():

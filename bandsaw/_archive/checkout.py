@@ -14,7 +14,6 @@ import os
 import sys
 import threading
 import warnings
-from collections.abc import Mapping
 from types import CodeType
 from typing import TYPE_CHECKING, Any, NamedTuple, Optional
 
@@ -269,7 +268,9 @@ class Checkout:
         name = main_module_name()
         main = file_of(sys.modules.get("__main__"))
         if name is not None and isinstance(main, str):
-            packages.update(_places_of_main(name, main))
+            if "." in name:
+                packages.update(_places(name.rpartition(".")[0]))
+            packages[name] = os.path.abspath(main), None
         packages.pop("bandsaw", None)
         return number, {
             "id": self.name,
@@ -320,13 +321,6 @@ def _places(name: str) -> dict[str, tuple[Optional[str], Optional[list[str]]]]:
         if origin is not None or locations is not None:
             found[part] = origin, None if locations is None else list(locations)
     return found
-
-
-def _places_of_main(
-    name: str, file: str
-) -> Mapping[str, tuple[Optional[str], Optional[list[str]]]]:
-    found = dict(_places(name.rpartition(".")[0])) if "." in name else {}
-    return {**found, name: (os.path.abspath(file), None)}
 
 
 def _folder_for_byte_code() -> str:

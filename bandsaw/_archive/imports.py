@@ -27,8 +27,6 @@ _BY_CALL = re.compile(r"""\b(?:import_module|__import__)\(\s*["']([^\W\d][\w.]*)
 
 
 class Imports:
-    """Finds the names of what modules import."""
-
     def __init__(self, known: Optional[Mapping[str, list[str]]] = None) -> None:
         self._known = known or {}
         # What was asked for: the names, by module and digest of its source.

@@ -65,6 +65,11 @@ def kept_root(directory: str) -> "Any":
         return root, True
 
 
+def running_root() -> str:
+    """Returns the folder or the zip that bandsaw is imported from."""
+    return os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+
 def sweep(root: str, directory: str) -> None:
     """Removes on another machine what nobody has used for a long time."""
     prune(os.path.join(root, "archives"), KEPT_SECONDS, max_bytes())

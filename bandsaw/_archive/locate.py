@@ -13,7 +13,7 @@ from typing import Any, Optional
 
 from .._identity.firstparty import find_below, is_foreign_place
 from ..errors import DistributionError, DistributionModuleError
-from ..modules import file_of
+from ..modules import file_of, main_module_name
 
 # Of files that are modules, in the order in which an import looks for them.
 SUFFIXES = (*EXTENSION_SUFFIXES, ".py", ".pyc")
@@ -139,3 +139,11 @@ def unreadable(path: str, error: Exception) -> DistributionError:
 def is_of_project(folder: str) -> bool:
     """Says whether an entry of the search path is neither Python's nor for what is installed."""
     return os.path.exists(folder) and not is_foreign_place(folder)
+
+
+def main_name() -> Optional[str]:
+    """Returns the name of the script that goes in: bandsaw's own commands are none."""
+    if getattr(sys.modules.get("__main__"), "__dict__", {}).get("IS_FAR_END") is True:
+        return None
+    name = main_module_name()
+    return None if name is None or name.partition(".")[0] == "bandsaw" else name

@@ -18,21 +18,17 @@ _lock = threading.Lock()
 
 
 def process_folder() -> str:
-    with _lock:
-        return _made()
-
-
-def _made() -> str:
     global _folder
-    if _folder is None or not os.path.isdir(_folder[1]):
-        # A forked child may outlive the parent whose folder it is.
-        there = _parent is not None and os.path.isdir(_parent)
-        folder = tempfile.mkdtemp(prefix="bandsaw-", dir=_parent if there else None)
-        if _folder is None:
-            atexit.register(_remove)
-            ending.at_exit_of_multiprocessing(_remove)
-        _folder = (os.getpid(), folder)
-    return _folder[1]
+    with _lock:
+        if _folder is None or not os.path.isdir(_folder[1]):
+            # A forked child may outlive the parent whose folder it is.
+            there = _parent is not None and os.path.isdir(_parent)
+            folder = tempfile.mkdtemp(prefix="bandsaw-", dir=_parent if there else None)
+            if _folder is None:
+                atexit.register(_remove)
+                ending.at_exit_of_multiprocessing(_remove)
+            _folder = (os.getpid(), folder)
+        return _folder[1]
 
 
 def known_folder() -> Optional[str]:

@@ -6,30 +6,29 @@ names and bytes of all members, and is the name under which the archive is kept.
 
 from __future__ import annotations
 
+import glob
 import hashlib
-import json
 import logging
 import os
 import sys
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Callable, Optional
+from typing import TYPE_CHECKING, Callable, Optional
 
 from .._identity.firstparty import is_first_party
-from ..errors import DistributionError
-from ..modules import file_of, main_module_name
+from ..errors import DistributionError, DistributionFileError
+from ..modules import file_of
 from . import folders, locate
 from .keep import MANIFEST
+from .zip_archive import DIGITS, FORMAT, Content, with_digest
 
 if TYPE_CHECKING:
     from ..config import Configuration
-    from .imports import Imports
 
-FORMAT = 2
-# Part of what is made of an archive by name; SHA-256 cut to 128 bits.
-_DIGITS = 32
 # So many archives say what modules import.
 _MOST_LATEST = 4
+# For files that were named, and lie outside of the folders that modules are imported from.
+_ELSEWHERE = "bandsaw-files"
 
 logger = logging.getLogger("bandsaw.distribution")
 _TOLD = (folders.LARGE, folders.MUCH)
@@ -54,61 +53,6 @@ if __name__ == "__main__":
         from bandsaw.runner import main
     sys.exit(main(sys.argv[1:]))
 '''
-
-
-class Content:
-    """What an archive holds.
-
-    Args:
-        manifest: What is said of it in its member `bandsaw-archive.json`.
-        read: Gives the bytes of a member.
-        imports: What its modules import, where that was looked for.
-    """
-
-    def __init__(
-        self,
-        manifest: dict[str, Any],
-        read: Callable[[str], bytes],
-        imports: Optional[Imports] = None,
-    ) -> None:
-        self.manifest = manifest
-        self.read = read
-        self.imports = imports
-        # The folders that its modules are imported from here, where it was collected here.
-        self.roots: list[str] = []
-        # The same by the first parts of the paths of members, see `beside`.
-        self.places: dict[str, list[str]] = {}
-        # Why files of its packages were left out, by the paths that they would have.
-        self.left_out: dict[str, str] = dict(manifest["left_out"])
-
-    @property
-    def digest(self) -> str:
-        """The name of all that is in it."""
-        return str(self.manifest["digest"])
-
-    @property
-    def members(self) -> dict[str, dict[str, Any]]:
-        """The members by name, with `size`, `digest` and `why`; the manifest is not among them."""
-        members: dict[str, dict[str, Any]] = self.manifest["members"]
-        return members
-
-    def manifest_bytes(self) -> bytes:
-        return _as_bytes(self.manifest)
-
-    def holds(self, module_name: str) -> bool:
-        """Says whether a module, the running script as `__main__` too, is in it."""
-        if module_name in ("__main__", self.manifest["main"]):
-            return True
-        inner = module_name.replace(".", "/")
-        return any(inner + suffix in self.members for suffix in ("/__init__.py", *locate.SUFFIXES))
-
-
-def main_name() -> Optional[str]:
-    """Returns the name of the script that goes in: bandsaw's own commands are none."""
-    if getattr(sys.modules.get("__main__"), "__dict__", {}).get("IS_FAR_END") is True:
-        return None
-    name = main_module_name()
-    return None if name is None or name.partition(".")[0] == "bandsaw" else name
 
 
 def collect(
@@ -137,7 +81,7 @@ def collect(
                 collected.add(member, earlier.read(member), known["why"])
                 if known.get("executable"):
                     collected.executable.add(member)
-    script = main_name()
+    script = locate.main_name()
     collected.add_named("bandsaw", "bandsaw")
     if script is not None:
         collected.add_script(script)
@@ -163,12 +107,13 @@ def collect(
             else:
                 collected.add(found.member, found.data, found.why, found.path)
     if named_files:
-        from . import extra
-
+        # Of two that a file lies in, the inner one is where its module looks.
         roots = collected.roots or {base for base, _ in named_files}
-        for file in extra.found(named_files, roots, earlier is not None):
-            collected.add_file(file.member, file.path, file.why)
-        if any(member.startswith(extra.ELSEWHERE + "/") for member in collected.files):
+        ordered = sorted(roots, key=len, reverse=True)
+        for base, name in named_files:
+            for outer, path in _files_named(base, name, earlier is not None):
+                collected.add_file(_place(path, outer, ordered), path, f"named {name!r}")
+        if any(member.startswith(_ELSEWHERE + "/") for member in collected.files):
             # What lies elsewhere here is beside the code in an archive only.
             collected.places.clear()
     main = _MAIN.replace(b"SIGNED_BY = None", f"SIGNED_BY = {signed_by!r}".encode())
@@ -185,7 +130,7 @@ def collect(
         "members": {
             name: {
                 "size": len(data),
-                "digest": hashlib.sha256(data).hexdigest()[:_DIGITS],
+                "digest": hashlib.sha256(data).hexdigest()[:DIGITS],
                 "why": collected.why[name],
                 **({"executable": True} if name in collected.executable else {}),
             }
@@ -196,6 +141,39 @@ def collect(
     content.roots, content.left_out = sorted(collected.roots), collected.left_out
     content.places = collected.places
     return content
+
+
+def _files_named(base: str, name: str, may_be_gone: bool) -> list[tuple[str, str]]:
+    """Finds the files of a name, each after the folder that what has the name lies in."""
+    path = os.path.join(base, name)
+    matches = [path] if os.path.lexists(path) else []
+    if not matches and glob.has_magic(name):
+        pattern = name if os.path.isabs(name) else os.path.join(glob.escape(base), name)
+        matches = sorted(glob.glob(pattern, recursive=True))
+    files = [file for match in matches for file in _files_of(os.path.abspath(match))]
+    if not files and not may_be_gone:
+        raise DistributionFileError(
+            f"There is no file {name!r} in {base!r}, which was to be put into a distribution "
+            "archive. Check the paths given to add_files_for_distribution()."
+        )
+    return files
+
+
+def _files_of(path: str) -> list[tuple[str, str]]:
+    if not os.path.isdir(path):
+        is_wanted = os.path.isfile(path) and not path.endswith(".pyc")
+        return [(os.path.dirname(path), path)] if is_wanted else []
+    if os.path.basename(path) == "__pycache__":
+        return []
+    return [(os.path.dirname(path), file) for file in folders.find([path], None).paths.values()]
+
+
+def _place(path: str, outer: str, roots: Iterable[str]) -> str:
+    for root in roots:
+        for here, there in ((path, root), (os.path.realpath(path), os.path.realpath(root))):
+            if here.startswith(os.path.join(there, "")):
+                return os.path.relpath(here, there).replace(os.sep, "/")
+    return f"{_ELSEWHERE}/{os.path.relpath(path, outer)}".replace(os.sep, "/")
 
 
 def lacks_a_task(content: Content, configuration: Configuration) -> bool:
@@ -217,17 +195,6 @@ def known_imports() -> dict[str, list[str]]:
         return imports.read(map(Path, keep.latest(str(kept_folder("archives")))[:_MOST_LATEST]))
     except OSError:
         return {}  # nothing can be kept, or it was removed at this moment
-
-
-def with_digest(manifest: Mapping[str, Any]) -> dict[str, Any]:
-    """Names content by a digest over all that is in it."""
-    named = {name: value for name, value in manifest.items() if name != "digest"}
-    return {**named, "digest": hashlib.sha256(_as_bytes(named)).hexdigest()[:_DIGITS]}
-
-
-def _as_bytes(manifest: dict[str, Any]) -> bytes:
-    # Without an indent, which Python's encoder in C does not know.
-    return json.dumps(manifest, sort_keys=True, separators=(",", ":")).encode() + b"\n"
 
 
 class _Collected:

@@ -28,18 +28,13 @@ _PACKAGE = __name__.partition(".")[0]
 
 def prepare() -> None:
     """Has the modules of the running archive imported in the best way that there is."""
-    root = running_root()
+    root = keep.running_root()
     if os.path.isdir(root):
         keep.hold(root)
         if sys.dont_write_bytecode:
             _keep_byte_code(root)
     else:
         _go_on_from(_unpacked(root))
-
-
-def running_root() -> str:
-    """Returns the folder or the zip that bandsaw is imported from."""
-    return os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 
 class _KeepingLoader(SourceFileLoader):
@@ -98,8 +93,7 @@ def _unpacked(archive: str) -> str:
     from pathlib import Path
 
     from ..errors import DistributionError
-    from . import process_folder
-    from .stores import kept_or
+    from . import process_folder, stores
     from .zip_archive import content_of_zip
 
     if "--output" in sys.argv[:-1]:
@@ -108,7 +102,7 @@ def _unpacked(archive: str) -> str:
         process_folder.make_in(os.path.dirname(os.path.abspath(output)))
     try:
         content = content_of_zip(Path(archive))
-        return str(kept_or(process_folder.process_folder, content))
+        return str(stores.kept(content, stores.put_folder))
     except OSError as error:
         raise DistributionError(f"{archive!r} cannot be unpacked: {error}") from error
 

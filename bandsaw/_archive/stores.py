@@ -12,8 +12,7 @@ from .._system.home import kept_folder
 from ..errors import DistributionError
 from . import imports, keep, process_folder, unpack
 from .keep import KEPT_SECONDS
-from .selection import Content
-from .zip_archive import content_of_folder, content_of_zip, write_zip
+from .zip_archive import Content, content_of_folder, content_of_zip, write_zip
 
 _TRIES = 3
 
@@ -45,35 +44,30 @@ def write_file(path: Path, content: Callable[[], Content]) -> None:
         raise DistributionError(f"The archive {str(path)!r} cannot be made: {error}") from error
 
 
+def kept(content: Content, put: Callable[[Path, Content], Path]) -> Path:
+    """Puts an archive into the folder for what is kept, else into that of this process."""
+    try:
+        return put(kept_folder("archives"), content)
+    except OSError:
+        # It is not ours alone, or read-only, or the disk is full.
+        return put(Path(process_folder.process_folder()), content)
+
+
 def put_where_possible(
     put: Callable[[Path, Content], Path], content: Callable[[], Content]
 ) -> tuple[Path, Content]:
-    """Puts an archive into the folder for what is kept, else into that of this process."""
+    """Does the same, and begins again where what it is made from was removed meanwhile."""
     problem: Optional[OSError] = None
     for _ in range(_TRIES):
         given = content()
         try:
-            return kept_or(process_folder.process_folder, given, put), given
+            return kept(given, put), given
         except FileNotFoundError as error:
             problem = error  # what it was to be made from, or in, was removed meanwhile
         except OSError as error:
             problem = error
             break
     raise DistributionError(f"The distribution archive cannot be written: {problem}") from problem
-
-
-def kept_or(
-    otherwise: Callable[[], str],
-    content: Content,
-    put: Optional[Callable[[Path, Content], Path]] = None,
-) -> Path:
-    """Puts an archive into the folder for what is kept, or where that cannot be, elsewhere."""
-    put = put or put_folder
-    try:
-        return put(kept_folder("archives"), content)
-    except OSError:
-        # It is not ours alone, or read-only, or the disk is full.
-        return put(Path(otherwise()), content)
 
 
 def put_folder(base: Path, content: Content) -> Path:

@@ -28,12 +28,16 @@ _CHUNK = 1 << 20
 _FLAGS = getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0)
 
 
+def as_bytes(manifest: "Any") -> bytes:
+    # Without an indent, which Python's encoder in C does not know.
+    return json.dumps(manifest, sort_keys=True, separators=(",", ":")).encode() + b"\n"
+
+
 def checked_manifest(data: bytes, digest: "Optional[str]" = None) -> "Any":
     """Reads what an archive says of itself; an error if that is not what its digest stands for."""
     manifest = json.loads(data.decode())
     said = manifest.pop("digest")
-    text = json.dumps(manifest, sort_keys=True, separators=(",", ":")) + "\n"
-    if not hashlib.sha256(text.encode()).hexdigest()[:32] == said == (digest or said):
+    if not hashlib.sha256(as_bytes(manifest)).hexdigest()[:32] == said == (digest or said):
         raise ValueError("it is another archive")
     manifest["digest"] = said
     return manifest
@@ -163,7 +167,6 @@ class Unpacking:
         self._file = os.open(self._place(name), flags, _mode_of(member or {}))
 
     def write(self, data: "Any") -> None:
-        """Writes a piece of the file that was begun."""
         self._hash.update(data)
         while data:
             data = data[os.write(self._file, data) :]

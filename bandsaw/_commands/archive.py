@@ -14,8 +14,7 @@ from pathlib import Path
 from typing import Any, Optional
 
 from .._archive import keep
-from .._archive.selection import Content
-from .._archive.zip_archive import content_of_folder, content_of_zip
+from .._archive.zip_archive import Content, content_of_folder, content_of_zip
 from .._system.files import output_at, whole_file
 from .._system.home import kept_folder
 from ..distribution import DistributionArchive, get_distribution_archive

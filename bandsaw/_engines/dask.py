@@ -142,7 +142,7 @@ class DaskExecutor(EngineExecutor):
         return is_sure
 
     def _ask_all(self, seconds: float, *what: Any) -> list[Any]:
-        return list(in_thread(self.client.run, *what).result(seconds).values())
+        return list(in_thread(lambda: self.client.run(*what)).result(seconds).values())
 
     def _cancel(self, future: Optional[Future[Any]]) -> None:
         theirs = None if future is None else self._futures.get(future)

@@ -138,15 +138,21 @@ def _let_go() -> None:
         executor._start_anew()
 
 
-def in_thread(function: Callable[..., Any], *args: Any, **more: Any) -> Future[Any]:
-    """Calls what may never come back; nobody has to wait for it."""
+def in_thread(function: Callable[[], Any], lasts: bool = False) -> Future[Any]:
+    """Calls what may never come back; nobody has to wait for it.
+
+    `lasts`: whether the thread lives as long as the process, if no error is raised.
+    """
     future = begun_future()
 
     def run() -> None:
         try:
-            future.set_result(function(*args, **more))
+            future.set_result(function())
         except BaseException as error:
             future.set_exception(error)
+        else:
+            if lasts:
+                threading.Event().wait()
 
     threading.Thread(target=run, daemon=True, name="bandsaw-engine").start()
     return future

@@ -15,7 +15,7 @@ from .._system.processes import in_forked_processes
 from .._workers.executor.engine import Engine
 from .._workers.executor.engine_bulk import Stored
 from .._workers.executor.engine_claims import HERE
-from .executor import EngineExecutor, begun_future
+from .executor import EngineExecutor, begun_future, in_thread
 
 # Ray takes no builtin. A function of no module is sent as it is, so that none is needed there. What
 # is in Ray's store is found only as an argument by itself: `None` stands for it. Ray writes and
@@ -82,7 +82,12 @@ class RayExecutor(EngineExecutor):
             )
         with self._reaching():
             if not ray.is_initialized():
-                _in_lasting_thread(lambda: ray.init(**self.init))
+                if threading.current_thread() is threading.main_thread():
+                    ray.init(**self.init)
+                else:
+                    # On Linux the processes that Ray starts are ended with the thread that has
+                    # started them.
+                    in_thread(lambda: ray.init(**self.init), lasts=True).result()
                 self._remote = None
             if self._remote is None:
                 namespace: dict[str, Any] = {"__name__": "__main__"}
@@ -196,25 +201,3 @@ def _note_parents() -> None:
 def _read(answer: Any) -> Any:
     written, *buffers = [answer] if isinstance(answer, bytes) else answer
     return pickle.loads(written, buffers=buffers)
-
-
-def _in_lasting_thread(function: Callable[[], object]) -> None:
-    """Calls a function in a thread that lives as long as the process.
-
-    On Linux the processes that Ray starts are ended with the thread that has started them.
-    """
-    if threading.current_thread() is threading.main_thread():
-        function()
-        return
-    future = begun_future()
-
-    def run() -> None:
-        try:
-            future.set_result(function())
-        except BaseException as error:
-            future.set_exception(error)
-        else:
-            threading.Event().wait()
-
-    threading.Thread(target=run, daemon=True, name="bandsaw-ray").start()
-    future.result()

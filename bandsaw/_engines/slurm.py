@@ -14,10 +14,12 @@ import time
 import weakref
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
+from pathlib import Path
 from typing import Any, Callable, Optional, Union
 
-from .._arguments import checked_seconds
+from .._arguments import checked_path, checked_seconds
 from .._system import ending
+from .._system.directories import Anchor
 from .._workers.executor.engine import Engine
 from .._workers.executor.engine_claims import HERE, Claims
 from . import slurm_jobs
@@ -73,7 +75,9 @@ class SlurmExecutor(EngineExecutor):
         self, folder: Union[str, os.PathLike[str]], *, poll: float = 1.0, **parameters: Any
     ) -> None:
         checked_seconds("poll", poll, "SlurmExecutor")
-        self.folder = slurm_jobs.checked_folder(folder)
+        # Absolute, wherever the program goes afterwards.
+        given = Path(checked_path("folder", folder, " of a SlurmExecutor"))
+        self.folder = Path(Anchor().of(given))
         self.parameters = parameters
         self._poll = poll
         self._claims = Claims(lambda: str(self._jobs_folder))

@@ -18,8 +18,6 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, Callable, NamedTuple
 
-from .._arguments import checked_path
-from .._system.directories import Anchor
 from .._system.files import make_private, whole_file, write_whole
 from .._workers.executor.engine_bulk import Stored
 from .._workers.executor.engine_hub import SERVER_ENDED
@@ -59,24 +57,23 @@ class Job:
 def settings(given: dict[str, Any]) -> dict[str, Any]:
     """Returns parameters under the names that Slurm has for them."""
     minutes = given.pop("timeout_min", given.pop("time", None))
-    settings: dict[str, Any] = {}
+    # The signal that announces the end would otherwise come at the start of a short job.
+    settings: dict[str, Any] = {"signal_delay_s": 1}
+    # For what submitit has no name.
+    more = dict(given.pop("additional_parameters", None) or {})
     gpus = given.pop("gpus", None)
     if gpus is not None:
-        # submitit has no name for it.
-        more = dict(given.pop("additional_parameters", None) or {})
-        given["additional_parameters"] = {"gpus": gpus, **more}
+        more.setdefault("gpus", gpus)
     memory = given.pop("mem_gb", None)
     if memory is not None:
         settings["mem"] = f"{int(memory * 1024)}MB"
-    # The signal that announces the end would otherwise come at the start of a short job.
-    settings["signal_delay_s"] = 1
     if minutes is not None:
         seconds = round(float(minutes) * 60)
         settings["time"] = max(1, round(float(minutes)))
         if seconds % 60:
-            more = dict(given.pop("additional_parameters", None) or {})
             more.setdefault("time", f"{seconds // 60}:{seconds % 60:02}")
-            settings["additional_parameters"] = more
+    if more:
+        settings["additional_parameters"] = more
     return {**settings, **given}
 
 
@@ -139,11 +136,6 @@ def lost(job: Any, state: Any) -> RuntimeError:
             words = words or path.read_text(errors="replace")[-_MOST_WORDS:]
     said = f"job {job.job_id} is {state or 'not known any more'}, and left no result"
     return RuntimeError(said + (f". Its last words:\n{words}" if words else ""))
-
-
-def checked_folder(folder: Any) -> Path:
-    """Returns a folder wherever the program goes afterwards."""
-    return Path(Anchor().of(Path(checked_path("folder", folder, " of a SlurmExecutor"))))
 
 
 class _Holder:

@@ -24,7 +24,7 @@ from .._tracebacks import message_of
 from ..errors import DependencyError, TaskKilledError
 from ..futures import Future, _Failure
 from . import flight, lanes, program
-from .finding import Plan, find
+from .finding import find
 
 # The modules whose callbacks of futures take no time.
 _OURS = frozenset((__name__, f"{__package__}.mapping"))
@@ -55,10 +55,10 @@ class SubmittedCall(lanes.Passenger):
         lane: lanes.Lane,
         args: Sequence[Any],
         kwargs: Mapping[str, Any],
-        plan: Optional[Plan],
+        needs_values: bool = True,
     ) -> None:
-        # Says where in the arguments there are futures, `None` where there are none.
-        self.plan = plan
+        # Says where in the arguments there are futures whose values are needed, `None` if nowhere.
+        self.plan = find(args, kwargs) if needs_values else None
         parent = current.get()
         if parent is not None and parent.state != lanes.RUNNING:
             parent = None
@@ -80,13 +80,15 @@ class SubmittedCall(lanes.Passenger):
         self.record = telling.submitted(task)
         self.key: Optional[str] = None if self.record is None else self.record["key"]
 
-    def board(self) -> None:
-        """Has the call run as soon as it may."""
+    def board(self) -> Future[Any]:
+        """Has the call run as soon as it may; returns its future."""
+        future = self.future
+        assert future is not None
         # Not before: Ctrl-C, which looks at all of them, may come while one is made.
         lanes.unfinished.add(self)
         if self.plan is None:
             self._is_ready()
-            return
+            return future
         needed = self.plan.futures
         if self.record is not None:
             keys = [getattr(getattr(one, "_call", None), "key", None) for one in needed]
@@ -96,6 +98,7 @@ class SubmittedCall(lanes.Passenger):
         for one in needed:
             one.add_done_callback(self.told)
         self._count_down()
+        return future
 
     def told(self, needed: AnyFuture[Any]) -> None:
         """Takes note that a future is done which the call needs."""
@@ -283,18 +286,3 @@ def _dependency_error(
         # Whoever has cancelled it knows.
         failure.is_known = needed.cancelled()
     return error, failure
-
-
-def submit(
-    function: Callable[..., Any],
-    task: Any,
-    lane: lanes.Lane,
-    args: Sequence[Any],
-    kwargs: Mapping[str, Any],
-) -> Future[Any]:
-    """Has a function called as soon as its arguments are there and the lane is free."""
-    call = SubmittedCall(function, task, lane, args, kwargs, find(args, kwargs))
-    future = call.future
-    assert future is not None
-    call.board()
-    return future

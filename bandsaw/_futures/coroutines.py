@@ -43,12 +43,10 @@ async def awaited(
     caller = Caller(asyncio.get_running_loop())
     before = _coroutines.caller.set(caller)
     try:
-        call = caller.call = calls.SubmittedCall(function, task, lane, args, kwargs, None)
+        call = caller.call = calls.SubmittedCall(function, task, lane, args, kwargs, False)
     finally:
         _coroutines.caller.reset(before)
-    future = call.future
-    assert future is not None
-    call.board()
+    future = call.board()
     try:
         return await asyncio.wrap_future(future)
     except asyncio.CancelledError:

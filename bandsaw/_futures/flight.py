@@ -84,13 +84,6 @@ def add(call: Passenger) -> None:
     _refuse()
 
 
-def dispatch(flight: Flight) -> None:
-    """Has all calls begin that may."""
-    with lock:
-        _dispatch(flight)
-    _refuse()
-
-
 def _dispatch(flight: Flight) -> None:
     while True:
         call = _next(flight)
@@ -150,7 +143,9 @@ def begin_wait(me: Optional[Passenger], awaited: Sequence[Passenger]) -> Optiona
     landing = getattr(_here, "landing", None)
     if landing is not None:
         _here.landing = None
-        dispatch(landing)
+        with lock:
+            _dispatch(landing)
+        _refuse()
     if me is None:
         # A callback of its future may wait, while the call that has ended still has its place.
         me = getattr(_here, "ended", None)

@@ -106,14 +106,12 @@ class Lane:
         return self.running < self.limit
 
     def put(self, call: Passenger) -> None:
-        """Adds a call that is ready."""
         if call.is_urgent:
             heapq.heappush(self._urgent, (call.number, call))
         else:
             self._ready.append(call)
 
     def head(self) -> Optional[Passenger]:
-        """Returns the call that is next."""
         while self._urgent:
             call = self._urgent[0][1]
             if call.state == READY:

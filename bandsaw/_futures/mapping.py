@@ -13,7 +13,6 @@ from .._arguments import checked_count, checked_patience
 from .._system import ending
 from ..futures import Future
 from . import calls, lanes
-from .finding import find
 
 # So many calls for each that can run are submitted ahead, unless the caller says otherwise. To
 # submit several at a time wakes threads less often.
@@ -41,7 +40,11 @@ class Results(Iterator[Any]):
         checked_count("buffersize", buffersize)
         timeout = checked_patience("timeout", timeout)
         self._end = None if timeout is None else time.monotonic() + timeout
-        self._ahead = _Ahead(function, task, lane, zip(*iterables))
+
+        def call(args: tuple[Any, ...]) -> calls.SubmittedCall:
+            return calls.SubmittedCall(function, task, lane, args, {})
+
+        self._ahead = _Ahead(map(call, zip(*iterables)))
         self._size = lane.limit * _AHEAD if buffersize is None else buffersize
         self._least = self._size // 2 if buffersize is None else self._size - 1
         self._ahead.fill(self._size)
@@ -90,17 +93,8 @@ class Results(Iterator[Any]):
 class _Ahead:
     """The calls that were submitted and whose results were not taken, in order."""
 
-    def __init__(
-        self,
-        function: Callable[..., Any],
-        task: Any,
-        lane: lanes.Lane,
-        items: Iterator[tuple[Any, ...]],
-    ) -> None:
-        self._function = function
-        self._task = task
-        self._lane = lane
-        self._items: Optional[Iterator[tuple[Any, ...]]] = items
+    def __init__(self, calls_to_come: Iterator[calls.SubmittedCall]) -> None:
+        self._calls: Optional[Iterator[calls.SubmittedCall]] = calls_to_come
         self._futures: deque[Future[Any]] = deque()
         self._error: Optional[BaseException] = None
 
@@ -117,20 +111,17 @@ class _Ahead:
 
     def _fill(self, count: int) -> None:
         for _ in range(count):
-            items = self._items
-            if items is None:
+            calls_to_come = self._calls
+            if calls_to_come is None:
                 return
             try:
-                args = next(items)
-                call = calls.SubmittedCall(
-                    self._function, self._task, self._lane, args, {}, find(args, {})
-                )
+                call = next(calls_to_come)
             except StopIteration:
-                self._items = None
+                self._calls = None
                 return
             except Exception as error:
                 # The results before it come first.
-                self._error, self._items = error, None
+                self._error, self._calls = error, None
                 return
             future = call.future
             assert future is not None
@@ -141,7 +132,6 @@ class _Ahead:
             del call, future
 
     def next(self) -> Future[Any]:
-        """Returns the future whose result is next."""
         if self._futures:
             return self._futures.popleft()
         if self._error is not None:
@@ -150,7 +140,7 @@ class _Ahead:
 
     def _look_at(self, future: AnyFuture[Any]) -> None:
         if future._exception is not None:
-            self._items = None
+            self._calls = None
             futures: list[AnyFuture[Any]] = list(self._futures)
             # Those before it go on: their results are given.
             where = futures.index(future) if future in futures else -1
@@ -158,7 +148,7 @@ class _Ahead:
 
     def stop(self) -> None:
         """Cancels what has not begun."""
-        self._items = None
+        self._calls = None
         futures, self._futures = self._futures, deque()
         _cancel(list(futures))
 

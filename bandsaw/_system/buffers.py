@@ -31,6 +31,17 @@ def room(size: int) -> memoryview:
     return memoryview(bytearray(size))
 
 
+def rechunked(chunks: Iterable[bytes], size: int) -> Iterator[bytes]:
+    """Cuts and joins chunks: each has that size but for the last one, which is always there."""
+    waiting = bytearray()
+    for chunk in chunks:
+        waiting += chunk
+        while len(waiting) > size:
+            yield bytes(waiting[:size])
+            del waiting[:size]
+    yield bytes(waiting)
+
+
 def memory_at(address: int, size: int, owner: Any) -> memoryview:
     """Shows memory of an object that has no buffer; the object is kept as long as the view is."""
     if not size:

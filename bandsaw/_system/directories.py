@@ -19,11 +19,12 @@ def tell(folder: Optional[str]) -> None:
     _told = folder
 
 
-def _here() -> Optional[str]:
+def working_directory() -> Optional[str]:
+    """Returns the working directory, `None` where that has been removed."""
     try:
         return os.getcwd()
     except OSError:
-        return None  # it was removed
+        return None
 
 
 class Anchor:
@@ -35,7 +36,7 @@ class Anchor:
     __slots__ = ("_known", "_made_in")
 
     def __init__(self) -> None:
-        self._made_in = _here()
+        self._made_in = working_directory()
         self._known: tuple[Any, str] = (None, "")
 
     def __eq__(self, other: object) -> bool:
@@ -48,7 +49,7 @@ class Anchor:
     def base(self) -> Optional[str]:
         """The folder that relative directories are relative to, `None` if it was removed."""
         if modules.is_far_end:
-            return _told or _here()
+            return _told or working_directory()
         return self._made_in
 
     def of(self, directory: Any) -> str:

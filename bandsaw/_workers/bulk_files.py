@@ -51,7 +51,7 @@ def opened(size: int, directory: Optional[str]) -> int:
 
 
 def _in_memory(size: int) -> Optional[int]:
-    if sys.platform == "linux" and _fits_memory(size):
+    if sys.platform == "linux" and (size < _SMALL or 2 * size <= _available_memory()):
         try:
             return os.memfd_create("bandsaw", os.MFD_CLOEXEC)
         except (OSError, AttributeError):
@@ -81,10 +81,6 @@ def _on_disk(directory: Optional[str]) -> int:
     descriptor, path = tempfile.mkstemp(prefix="bandsaw-", dir=directory)
     os.unlink(path)
     return descriptor
-
-
-def _fits_memory(size: int) -> bool:
-    return size < _SMALL or 2 * size <= _available_memory()
 
 
 def _available_memory() -> int:

@@ -9,7 +9,6 @@ RETURN, FAILURE or the end ◄─────────── save
 from __future__ import annotations
 
 import contextlib
-import json
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -53,7 +52,7 @@ class Call(CallErrors):
         session: Session,
         carrier: Carrier,
         seconds: Optional[float],
-        heartbeat: Optional[float],
+        heartbeat: Optional[float] = None,
     ) -> None:
         self._session = session
         self._carrier: Carrier = carrier
@@ -104,11 +103,8 @@ class Call(CallErrors):
             self._end()
             pool.wake()
 
-        if ending.current.get() is None:
+        with ending.held(end):
             worker = self._in_warm_process(pool, idle_seconds)
-        else:
-            with ending.held(end):
-                worker = self._in_warm_process(pool, idle_seconds)
         # It may have been ended after it had answered.
         if worker.child.is_cancelled:
             pool.drop(worker)
@@ -116,8 +112,8 @@ class Call(CallErrors):
         pool.give(worker)
 
     def _in_warm_process(self, pool: Pool, idle_seconds: Optional[float]) -> Worker:
-        def start() -> Worker:
-            return Worker(self._carrier.start(self._check_can_read))
+        def start() -> Child:
+            return self._carrier.start(self._check_can_read)
 
         shape = repeat_calls.shape_of(self._session)
         for left in reversed(range(_MOST_GOODBYES)):
@@ -271,7 +267,7 @@ class Call(CallErrors):
             told = {**told, **self._carrier.deliver(self._file_carrier, child)}
         messages = [message]
         if told:
-            messages.insert(0, (frames.STATE, (json.dumps(told).encode("ascii"),), None))
+            messages.insert(0, frames.json_message(frames.STATE, told))
         if telling.wanted:
             self._session.facts.update(telling.sent(message, child.host, self._carrier.name))
         try:
@@ -321,20 +317,18 @@ class Call(CallErrors):
     def _take_back(self, child: Child, answer: Frame) -> None:
         if telling.wanted:
             self._session.facts.update(telling.received(answer))
+        session, position = self._session, self._position
         if answer.kind == frames.DONE and answer.body.startswith(repeat_calls.PLAINLY):
-            repeat_calls.take_result(self._session, answer.body, self._position)
+            repeat_calls.take_result(session, answer.body, position)  # there are no files in it
             return
-        with self._carrier.arrived(self._session, child):
-            self._taken_back(child, answer)
-
-    def _taken_back(self, child: Child, answer: Frame) -> None:
-        where = f"run by {self._carrier.where(child)}"
-        if answer.kind == frames.FAILURE:
-            raise boundary.located(failure_of(answer.body), self._session, where)
-        if answer.kind == frames.DONE:
-            repeat_calls.take_result(self._session, answer.body, self._position)
-            return
-        if "_sent" not in self._session.__dict__:
-            repeat_calls.note_sent(self._session)
-        saved = members.read_members(envelope.members(answer))
-        boundary.take_back(self._session, saved, self._position, where)
+        with self._carrier.arrived(session, child):
+            where = f"run by {self._carrier.where(child)}"
+            if answer.kind == frames.FAILURE:
+                raise boundary.located(failure_of(answer.body), session, where)
+            if answer.kind == frames.DONE:
+                repeat_calls.take_result(session, answer.body, position)
+                return
+            if "_sent" not in session.__dict__:
+                repeat_calls.note_sent(session)
+            saved = members.read_members(envelope.members(answer))
+            boundary.take_back(session, saved, position, where)

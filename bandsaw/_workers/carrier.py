@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import abc
-import functools
 import logging
 import os
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Optional
+from typing import TYPE_CHECKING, Any, NamedTuple, Optional
 
 from .. import modules
-from .._archive import checkout, finder, running
+from .._archive import checkout, finder, zip_archive
 from .._file import FileCarrier
 from .._files import carrying
 from .._session import telling
+from .._system import directories
 from ..distribution import get_distribution_archive
 from ..interpreter import Interpreter
 from ..run import get_run_id
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 # What processes inherit on any machine, see `inherited_everywhere`.
 _EVERYWHERE = ("levels", "disable", "filters", "facts", "arguments")
+# Whether bandsaw lies in a folder, and not in a zip.
+_IS_IN_FILES = os.path.isfile(checkout.BEGIN)
 
 
 def inherited_everywhere() -> tuple[Any, ...]:
@@ -40,8 +42,6 @@ def inherited_everywhere() -> tuple[Any, ...]:
 
 
 class Carrier(abc.ABC):
-    """Where processes for tasks are started."""
-
     # Of what kind the processes are. Those of another kind are of no use for the call.
     kind: ProcessKind
     name: str  # says in errors with what they run, and where
@@ -54,7 +54,6 @@ class Carrier(abc.ABC):
     def start(self, check: Check) -> Child:
         """Starts a process, if `check` raises nothing of what the other side says of itself."""
 
-    @abc.abstractmethod
     def prepare_next(self) -> None:
         """Has a process started for the next call, if that needs no waiting."""
 
@@ -74,19 +73,15 @@ class Carrier(abc.ABC):
     def inherited_once(self) -> dict[str, Any]:
         """Returns what they are told once."""
 
-    def signs(self) -> Any:
-        """Returns what differs if `inherited` does, and is compared in no time."""
-        return None
-
     def news(self, child: Child, is_new: bool) -> dict[str, Any]:
         """Returns what a process does not know yet of what it inherits."""
-        signs, common = self.signs(), inherited_everywhere()
         told, news = child.told, {}
-        if signs is None or (signs, common) != child.seen:
-            content = {**self.inherited(), **dict(zip(_EVERYWHERE, common))}
-            news = {name: value for name, value in content.items() if told.get(name, self) != value}
-            told.update(news)
-            child.seen = signs, common
+        everywhere = zip(_EVERYWHERE, inherited_everywhere())
+        for name, value in (*self.inherited().items(), *everywhere):
+            known = told.get(name, self)
+            # Most are the same objects as before, which takes no time to see.
+            if known is not value and known != value:
+                told[name] = news[name] = value
         number, code = self.code_news(told.get("code", 0))
         if code:
             told["code"], news["code"] = number, code
@@ -113,42 +108,41 @@ class Carrier(abc.ABC):
         return SESSION, [head, *pieces], None
 
 
-class LocalCarrier(Carrier):
-    def __init__(
-        self,
-        code: Code,
-        interpreter: Interpreter,
-        preload: tuple[str, ...],
-        fork: bool,
-        directory: Optional[str],
-        made_in: Optional[str],
-    ) -> None:
-        self._made_in = made_in
-        self._code = code
-        self._fork = fork
-        self._directory = directory
-        self._state = inheritance.inherited(interpreter)
-        executable = interpreter.executable
-        self.kind = ProcessKind(executable, code.name, preload, self._state.at_start)
-        self.name = f"interpreter {executable}"
-        self._made_of = (interpreter, preload, fork, directory, made_in)
+class LocalProcesses(NamedTuple):
+    """What an advice says of the processes of its calls."""
 
-    def is_for(self, code: Code, made_of: tuple[Any, ...]) -> bool:
+    interpreter: Interpreter
+    preload: tuple[str, ...]
+    fork: bool  # whether they may be forked
+    directory: Optional[str]  # for bulk data
+    made_in: Optional[str]  # what relative directories of advices are relative to
+
+
+class LocalCarrier(Carrier):
+    def __init__(self, code: Code, wanted: LocalProcesses) -> None:
+        self._code = code
+        self._wanted = wanted
+        self._state = inheritance.inherited(wanted.interpreter)
+        executable = wanted.interpreter.executable
+        self.kind = ProcessKind(executable, code.name, wanted.preload, self._state.at_start)
+        self.name = f"interpreter {executable}"
+
+    def is_for(self, code: Code, wanted: LocalProcesses) -> bool:
         """Returns whether one made of these arguments now would be like this one."""
         return (
             code is self._code
-            and made_of == self._made_of
+            and wanted == self._wanted
             # Of an interpreter that was changed meanwhile it is another one.
-            and inheritance.inherited(made_of[0]) is self._state
+            and inheritance.inherited(wanted.interpreter) is self._state
             and code.name == self.kind.code
         )
 
     def start(self, check: Check) -> Child:
         self.kind = self.kind._replace(code=self._code.name)
-        return fork_servers.start(self.kind, self._state, self._code, check, fork=self._fork)
+        return fork_servers.start(self.kind, self._state, self._code, check, fork=self._wanted.fork)
 
     def prepare_next(self) -> None:
-        fork_servers.prepare_next(self.kind, fork=self._fork)
+        fork_servers.prepare_next(self.kind, fork=self._wanted.fork)
 
     def code_news(self, known: int) -> tuple[int, dict[str, Any]]:
         return self._code.news(known)
@@ -160,31 +154,28 @@ class LocalCarrier(Carrier):
         return {
             "environment": self._state.environment,
             "path": self._state.path,
-            "directory": inheritance.working_directory(),
-            "made_in": self._made_in,
+            "directory": directories.working_directory(),
+            "made_in": self._wanted.made_in,
         }
 
-    def signs(self) -> Any:
-        return self._state, inheritance.working_directory(), self._made_in
-
     def inherited_once(self) -> dict[str, Any]:
-        return {"umask": inheritance.umask(), "bulk_directory": self._directory}
+        return {"umask": inheritance.umask(), "bulk_directory": self._wanted.directory}
 
     def file_carrier(self, session: Session) -> FileCarrier:
         return carrying.Outward(session)
 
     def message(self, members: Mapping[str, Sequence[Any]]) -> Message:
-        return envelope.message(SESSION, members, self._directory)
+        return envelope.message(SESSION, members, self._wanted.directory)
 
 
 def carrier_for(
-    configuration: Configuration, made_of: tuple[Any, ...], last: Optional[LocalCarrier] = None
+    configuration: Configuration, wanted: LocalProcesses, last: Optional[LocalCarrier] = None
 ) -> LocalCarrier:
     """Returns where a call goes: where the last one went, if nothing has changed."""
     code = _code_for(configuration)
-    if last is not None and last.is_for(code, made_of):
+    if last is not None and last.is_for(code, wanted):
         return last
-    return LocalCarrier(code, *made_of)
+    return LocalCarrier(code, wanted)
 
 
 class Archived:
@@ -213,13 +204,8 @@ class Archived:
         return None
 
 
-@functools.lru_cache(None)
-def _is_in_files() -> bool:
-    return os.path.isfile(checkout.BEGIN)
-
-
 def _code_for(configuration: Configuration) -> Code:
-    is_in_place = not modules.is_far_end or finder.id or running.running_archive() is None
-    if is_in_place and _is_in_files():
+    is_in_place = not modules.is_far_end or finder.id or zip_archive.running_archive() is None
+    if is_in_place and _IS_IN_FILES:
         return checkout.checkout_for(configuration)
     return Archived(get_distribution_archive(configuration))

@@ -39,7 +39,6 @@ class Child(abc.ABC):
     # attributes of its own takes five times as much memory.
     # Makes an error of what happened to it, if its machine can no longer be reached.
     loss: Optional[Callable[[str], BandsawError]] = None
-    seen: Any = None  # by what it was seen last whether there are news
     # Its process id, `None` as long as the fork server has not said it.
     pid: Optional[int] = None
     # How it ended, negative for a signal; `None` if it runs, or nobody knows.
@@ -95,9 +94,8 @@ class Child(abc.ABC):
     def _let_go(self) -> None:
         """Closes what is open here."""
 
-    @abc.abstractmethod
     def abandon(self) -> None:
-        """Leaves the process to the parent of this one, which was forked from that."""
+        """Closes what is the parent's, in a process that was forked."""
 
     def _channel_is_closed(self) -> None:
         self._has_channel, self._lost_at = False, time.monotonic()

@@ -6,6 +6,7 @@ import array
 import contextlib
 import os
 import socket
+from collections.abc import Iterable
 from typing import Any, NamedTuple, Optional
 
 _FAR_UP = 256
@@ -46,7 +47,7 @@ def number_of(end: socket.socket) -> Optional[tuple[int, int]]:
 class Ends(NamedTuple):
     """What leads to a process."""
 
-    channel: socket.socket  # its channel
+    channel: socket.socket
     status: socket.socket  # the second socket
     out: int  # what it writes to its standard output is read from here
     errors: int  # likewise its standard error
@@ -74,10 +75,23 @@ def ask_for_process(control: socket.socket, how: bytes) -> Ends:
             pairs.append((near, far))
         near_ends, far_ends = (Ends(*ends) for ends in zip(*pairs))
         # Not `send_fds`, which passes no flags on.
-        given = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", far_ends.descriptors))]
-        control.sendmsg([how], given, NO_SIGNAL)
+        control.sendmsg([how], rights_to(*far_ends.descriptors), NO_SIGNAL)
         ours.pop_all()
     return near_ends
+
+
+def rights_to(*descriptors: int) -> list[tuple[int, int, Any]]:
+    """Returns what has open files go along, for `sendmsg`."""
+    return [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))]
+
+
+def rights_in(ancillary: Iterable[tuple[int, int, bytes]]) -> array.array[int]:
+    """Returns the descriptors of open files that came along, as `recvmsg` returns them."""
+    found = array.array("i")
+    for level, kind, content in ancillary:
+        if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
+            found.frombytes(content[: len(content) - len(content) % found.itemsize])
+    return found
 
 
 def _close(end: Any) -> None:

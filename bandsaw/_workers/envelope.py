@@ -89,16 +89,13 @@ class _Part:
         return found
 
 
-def _size_of(lengths: Sequence[int]) -> int:
-    size = 0
-    for name, length in zip(MEMBERS, lengths):
-        if length >= 0:
-            size += length if name.endswith(".buffers") else length + _padding(length)
-    return size
+def _room_of(name: str, length: int) -> int:
+    if length < 0:
+        return 0  # it is not there
+    return length if name.endswith(".buffers") else length + _padding(length)
 
 
 def members(frame: Frame) -> dict[str, _Part]:
-    """Takes the members of a session out of a message."""
     try:
         lengths = _LENGTHS.unpack_from(frame.body)
     except struct.error as error:
@@ -115,7 +112,8 @@ def members(frame: Frame) -> dict[str, _Part]:
         place = None
         if start < len(frame.body):
             # It lies somewhere in the file, which is of somebody else.
-            place = int.from_bytes(frame.body[start:], "big"), _size_of(lengths)
+            size = sum(map(_room_of, MEMBERS, lengths))
+            place = int.from_bytes(frame.body[start:], "big"), size
         start = 0
         try:
             data = bulk_files.mapped(frame.descriptor, place)
@@ -125,7 +123,7 @@ def members(frame: Frame) -> dict[str, _Part]:
     for name, length in zip(MEMBERS, lengths):
         if length >= 0:
             found[name] = _Part(name, data[start : start + length])
-            start += length if name.endswith(".buffers") else length + _padding(length)
+            start += _room_of(name, length)
         if length < -1 or start > len(data):
             raise SessionFileError(f"A message was to hold a session, and ends in its {name}.")
     if start != len(data):

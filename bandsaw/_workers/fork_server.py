@@ -26,7 +26,7 @@ from typing import Any, Callable, NoReturn, Optional
 from .._archive import finder
 from .._system.processes import flags, reap
 from . import fork_servers, frames, serving
-from .ends import NO_SIGNAL, channel_pair, out_of_the_way, pipe_pair, socket_of
+from .ends import NO_SIGNAL, channel_pair, out_of_the_way, pipe_pair, rights_in, socket_of
 from .frames import EVENT, Channel
 
 FORK = b"F"  # has a process forked; otherwise it is started anew
@@ -49,10 +49,6 @@ class _Process:
             except (ProcessLookupError, PermissionError):
                 continue
             return
-
-    def reap(self) -> Optional[int]:
-        """Returns how it ended, and ends what it has left; `None` while it runs."""
-        return reap(self.pid, self.kill)
 
     def tell(self, letter: bytes, number: int) -> None:
         """Says something about it to the near side, if that is there."""
@@ -101,12 +97,12 @@ class FarForkServer:
         # Ctrl-C is for the near side to handle.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
 
-        def reap() -> None:
+        def reap_all() -> None:
             os.read(reading, 4096)
             for process in list(self._processes.values()):
                 self._reap(process)
 
-        self._watch(reading, reap)
+        self._watch(reading, reap_all)
 
     def _watch_parent(self) -> None:
         # Behind a launcher that is our parent instead, the end of the control socket has to do.
@@ -141,9 +137,7 @@ class FarForkServer:
         data, ancillary, _, _ = source.recvmsg(1, socket.CMSG_SPACE(size), frames._FLAGS)
         if not data:
             self._end()
-        given = array.array("i")
-        for _, _, content in ancillary:
-            given.frombytes(content)
+        given = rights_in(ancillary)
         if len(given) != _DESCRIPTORS:
             for descriptor in given:
                 os.close(descriptor)
@@ -201,7 +195,7 @@ class FarForkServer:
         self._reap(process)
 
     def _reap(self, process: _Process) -> None:
-        code = process.reap()
+        code = reap(process.pid, process.kill)
         if code is None:
             return
         descriptor = process.status.fileno()

@@ -29,9 +29,9 @@ class ForkServers(dict[ProcessKind, _Server]):
     """Fork servers here, or at the other end of a connection, by what they are for."""
 
     def __init__(self) -> None:
-        self.let_go()
+        self.start_anew()
 
-    def let_go(self) -> None:
+    def start_anew(self) -> None:
         self.clear()
         self._lock = threading.Lock()
         self._locks: dict[ProcessKind, threading.Lock] = {}
@@ -127,4 +127,4 @@ def _let_go() -> None:
     # What is the parent's is not for a forked process to use, or to keep alive.
     for fork_server in _fork_servers.values():
         fork_server.let_go()
-    _fork_servers.let_go()
+    _fork_servers.start_anew()

@@ -5,7 +5,7 @@ message is a frame: 16 bytes with a mark, the kind, a flag and the length of the
 
 | kind      | way          | body                                                                  |
 |-----------|--------------|-----------------------------------------------------------------------|
-| HELLO     | far to near  | JSON: versions, platform, process id, what is missing there; first    |
+| HELLO     | far to near  | JSON: versions, what is missing there, what was preloaded; first      |
 | STATE     | near to far  | JSON: what a process inherits, and the process there does not have;   |
 |           |              | for a fork server, before its HELLO: the variables it started with    |
 | SESSION   | near to far  | the members of a session, see `envelope`                              |
@@ -51,7 +51,7 @@ from typing import Any, NamedTuple, Optional
 
 from .._system.interrupts import owned
 from ..errors import ProtocolError, StalledError
-from .ends import NO_SIGNAL
+from .ends import NO_SIGNAL, rights_in, rights_to
 
 FORMAT = 2
 NAMES = (
@@ -88,6 +88,10 @@ EVENT = struct.Struct("!cq")
 Message = tuple[int, Sequence[Any], Optional[int]]
 
 
+def json_message(kind: int, content: Any) -> Message:
+    return kind, (json.dumps(content).encode("ascii"),), None
+
+
 def text_of_code(text: Optional[bytes]) -> Message:
     """Makes the answer to a message CODE."""
     return CODE, (b"0",) if text is None else (b"1", text), None
@@ -102,10 +106,8 @@ class NotBegunError(Exception):
 
 
 class Frame(NamedTuple):
-    """A message."""
-
-    kind: int  # one of the kinds of the table
-    body: bytes  # the body
+    kind: int
+    body: bytes
     # The open file that came along, `None` if none did. Whoever takes the frame closes it.
     descriptor: Optional[io.FileIO] = None
     # What such a file would hold, where the machines have no file in common.
@@ -118,8 +120,6 @@ class Frame(NamedTuple):
 
 
 class Channel:
-    """One end of a channel."""
-
     def __init__(self, end: socket.socket) -> None:
         self._socket = end
         self._lock: Any = threading.RLock()
@@ -154,10 +154,10 @@ class Channel:
         pieces: list[Any] = []
         going_along = None
         for kind, body, descriptor in messages:
-            flag = _PLAIN
-            if descriptor is not None:
-                going_along, flag = descriptor, _WITH_FILE
-            pieces.append(_HEAD.pack(_MARK, kind, flag, sum(map(len, body))))
+            has_file = descriptor is not None
+            if has_file:
+                going_along = descriptor
+            pieces.append(head_of(kind, sum(map(len, body)), has_file))
             pieces += body
         self._unsent.append((b"".join(pieces), going_along, []))
         # A signal handler that came into the middle of a message leaves its own to be sent next.
@@ -192,31 +192,26 @@ class Channel:
         is_patient = patience is None or (left is not None and left < patience)
         if not is_patient:
             left = patience
-        if not _is_ready(self._socket, select.POLLOUT, left):
+        if not is_ready(self._socket, select.POLLOUT, left):
             raise DeadlineError if is_patient else stalled("the other side took", left)
 
     def send_json(self, kind: int, content: Any) -> None:
-        """Sends a message whose body is JSON. See `send`."""
-        self.send((kind, (json.dumps(content).encode("ascii"),), None))
+        self.send(json_message(kind, content))
 
     def receive(self, patience: Optional[float] = None) -> Frame:
-        """Waits for the next message."""
         while True:
             frame = self.next()
             if frame is not None:
                 return frame
-            if self._data:
-                self._wait_for_rest(STOPPED_SECONDS if patience is None else patience)
+            seconds = STOPPED_SECONDS if patience is None else patience
+            if self._data and not is_ready(self._socket, select.POLLIN, seconds):
+                raise stalled("there came", seconds)
             self.read()
 
     @property
     def stalls_at(self) -> Optional[float]:
         """When the message that has begun to come counts as stalled, `None` if none has."""
         return self._heard_at + STALLED_SECONDS if self._data else None
-
-    def _wait_for_rest(self, seconds: float) -> None:
-        if not _is_ready(self._socket, select.POLLIN, seconds):
-            raise stalled("there came", seconds)
 
     def next(self) -> Optional[Frame]:
         """Takes a message that has arrived already, `None` if there is none or not all of it."""
@@ -263,11 +258,8 @@ class Channel:
         except ConnectionResetError:
             # So Linux says it where the other end of such a socket had something to read.
             count, ancillary, self.was_unread = 0, [], True
-        for level, kind, content in ancillary:
-            if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
-                received = array.array("i")
-                received.frombytes(content[: len(content) - len(content) % received.itemsize])
-                self._descriptors.extend(map(owned, received))
+        if ancillary:
+            self._descriptors.extend(map(owned, rights_in(ancillary)))
         if not count:
             raise EOFError("the other side has closed the channel")
         self._heard_at = time.monotonic()
@@ -279,12 +271,12 @@ class Channel:
         self._socket.close()
 
 
-def _is_ready(end: socket.socket, event: int, seconds: Optional[float]) -> bool:
+def is_ready(end: Any, event: int, seconds: Optional[float]) -> bool:
     """Waits for an event. A machine that stands still costs one look of ten."""
     poll = select.poll()
     poll.register(end, event)
-    if seconds is None:
-        return bool(poll.poll())
+    if not seconds:
+        return bool(poll.poll(seconds))
     return any(poll.poll(max(0.0, seconds * 100)) for _ in range(10))
 
 
@@ -292,13 +284,7 @@ def head_of(kind: int, size: int, has_file: bool) -> bytes:
     return _HEAD.pack(_MARK, kind, _WITH_FILE if has_file else _PLAIN, size)
 
 
-def rights_to(descriptor: int) -> list[tuple[int, int, Any]]:
-    """Returns what has an open file go along, for `sendmsg`."""
-    return [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [descriptor]))]
-
-
 def stalled(what: str, seconds: Optional[float]) -> StalledError:
-    """Makes the error for a message that makes no progress."""
     return StalledError(
         f"A message between the processes had begun, and {what} nothing more of it for "
         f"{seconds:g} s"
@@ -313,13 +299,12 @@ def _no_message(data: bytearray) -> ProtocolError:
 
 
 def from_json(frame: Frame) -> dict[str, Any]:
-    """Reads the body of a message that is JSON."""
     try:
         content = json.loads(frame.body.decode("ascii"))
     except (ValueError, RecursionError) as error:
         raise ProtocolError(
             f"The body of a message {NAMES[frame.kind]} is no JSON: {error}."
-        ) from (error)
+        ) from error
     if not isinstance(content, dict):
         raise ProtocolError(f"The body of a message {NAMES[frame.kind]} is no JSON object.")
     return content

@@ -103,14 +103,6 @@ def _activated(executable: str) -> dict[str, str]:
     }
 
 
-def working_directory() -> Optional[str]:
-    """Returns the working directory, `None` where that has been removed."""
-    try:
-        return os.getcwd()
-    except OSError:
-        return None
-
-
 def umask() -> Optional[int]:
     """Returns the file mode creation mask, `None` where it cannot be read without changing it."""
     try:
@@ -156,7 +148,7 @@ def apply(state: Mapping[str, Any]) -> None:
     if state.get("overlay") is not None:
         if _own_environment is None:
             _own_environment = dict(os.environ)
-            _directory = working_directory()
+            _directory = directories.working_directory()
         environment = {**_own_environment, **state["overlay"]}
     if environment is not None:
         os.environ.update(environment)
@@ -195,7 +187,7 @@ def undo() -> None:
         else:
             sys.argv = _arguments[0][:]
         sys.orig_argv = _arguments[1]
-    if _directory is not None and _directory != working_directory():
+    if _directory is not None and _directory != directories.working_directory():
         try:
             os.chdir(_directory)
         except OSError:

@@ -8,6 +8,7 @@ Where there are no messages, the filters and the warnings travel in the headers 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
@@ -91,7 +92,6 @@ def _written(record: logging.LogRecord) -> bytes:
 
 
 def _cut(text: str) -> str:
-    """Cuts a text that no message has room for."""
     if len(text) <= _MOST_TEXT:
         return text
     return f"{text[:_MOST_TEXT]}... ({len(text)} characters)"
@@ -136,10 +136,9 @@ def through(channel: Channel) -> Callable[[dict[str, Any]], None]:
     """Returns what sends a warning through a channel."""
 
     def send(content: dict[str, Any]) -> None:
-        try:
-            channel.send((WARNING, (json.dumps(content).encode("ascii"),), None))
-        except OSError:
-            pass  # nobody is there any more who could read it
+        # Perhaps nobody is there any more who could read it.
+        with contextlib.suppress(OSError):
+            channel.send_json(WARNING, content)
 
     return send
 

@@ -21,33 +21,32 @@ _TRUSTED_SECONDS = 0.001
 logger = logging.getLogger(__name__)
 
 
-class _Seat:
-    """The place of a process in a pool, free again when nobody refers to it any more."""
+class Worker:
+    """A process that goes on with one session after the other.
+
+    Its place in the pool is free again at the latest when nobody refers to it any more.
+    """
+
+    child: Child
 
     def __init__(self, pool: Pool) -> None:
+        self.calls = 0  # how many sessions it was given
+        # The calls that it knows, with their numbers, by their keys: see `repeat_calls`.
+        self.shapes: dict[Any, tuple[int, Any]] = {}
+        # Until when nobody looks whether it has ended. If it has, the call is begun again with
+        # another one.
+        self.trusted_until = 0.0
         self._pool: Optional[Pool] = pool
         pool._count += 1
 
     def leave(self) -> None:
         pool, self._pool = self._pool, None
         if pool is not None:
-            pool._leave()
+            with pool._lock:
+                pool._count -= 1
+                pool._changed.notify()
 
     __del__ = leave
-
-
-class Worker:
-    """A process that goes on with one session after the other."""
-
-    def __init__(self, child: Child) -> None:
-        self.child = child
-        self.calls = 0  # how many sessions it was given
-        # The calls that it knows, with their numbers, by their keys: see `repeat_calls`.
-        self.shapes: dict[Any, tuple[int, Any]] = {}
-        self.seat: Optional[_Seat] = None
-        # Until when nobody looks whether it has ended. If it has, the call is begun again with
-        # another one.
-        self.trusted_until = 0.0
 
 
 class Pool:
@@ -70,7 +69,7 @@ class Pool:
         # How many threads wait for a process.
         self.waiting = 0
 
-    def take(self, kind: ProcessKind, start: Callable[[], Worker]) -> Worker:
+    def take(self, kind: ProcessKind, start: Callable[[], Child]) -> Worker:
         """Takes a process to be given back or dropped, and waits while all are in use."""
         while True:
             with self._lock:
@@ -83,17 +82,15 @@ class Pool:
                         self._changed.wait(_LOOK_SECONDS)
                     finally:
                         self.waiting -= 1
-                worker = self._idle.pop() if self._idle else None
-                seat = _Seat(self) if worker is None else None
-            if seat is not None:
+                is_new = not self._idle
+                worker = Worker(self) if is_new else self._idle.pop()
+            if is_new:
                 try:
-                    worker = start()
-                    worker.seat = seat
+                    worker.child = start()
                     return worker
                 except BaseException:
-                    seat.leave()
+                    worker.leave()
                     raise
-            assert worker is not None
             try:
                 if worker.child.kind == kind and (
                     time.monotonic() < worker.trusted_until or worker.child.seems_alive()
@@ -125,13 +122,7 @@ class Pool:
         try:
             worker.child.end()
         finally:
-            if worker.seat is not None:
-                worker.seat.leave()
-
-    def _leave(self) -> None:
-        with self._lock:
-            self._count -= 1
-            self._changed.notify()
+            worker.leave()
 
     def close(self) -> None:
         """Ends the processes that wait. They may do what is registered for their end."""

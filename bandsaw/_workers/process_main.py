@@ -155,18 +155,11 @@ def _give_up_terminal() -> None:
 
 def _preloaded(preload: list[str]) -> dict[str, Any]:
     """Imports what every task needs, and says what this process is like."""
-    import pickle
-
     missing = [name for name in (*preload, "cloudpickle") if _is_missing(name)]
     content: dict[str, Any] = {
         "format": frames.FORMAT,
         "bandsaw": __version__,
         "python": list(sys.version_info[:3]),
-        "implementation": sys.implementation.name,
-        "platform": os.uname().sysname,
-        "executable": sys.executable,
-        "pickle": pickle.HIGHEST_PROTOCOL,
-        "pid": os.getpid(),
         "missing": missing,
     }
     package = __name__.partition(".")[0]

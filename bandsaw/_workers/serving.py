@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import atexit
 import errno
-import json
 import operator
 import os
 import select
@@ -123,10 +122,8 @@ def _next(channel: Channel, idle_seconds: Optional[float]) -> Optional[frames.Fr
         return channel.receive()
     frame = channel.next()
     if frame is None:
-        waiting = select.poll()
-        waiting.register(channel, select.POLLIN)
         left = idle_seconds
-        while not waiting.poll(min(left, frames.LONGEST_WAIT_SECONDS) * 1000):
+        while not frames.is_ready(channel, select.POLLIN, min(left, frames.LONGEST_WAIT_SECONDS)):
             left -= frames.LONGEST_WAIT_SECONDS
             if left <= 0:
                 channel.send((frames.BYE, (), None))
@@ -256,7 +253,7 @@ def _go_on(
         # A process that the task has forked, and that came back from it. One answer is enough.
         os._exit(0)
     if noted:
-        return [(frames.FACTS, (json.dumps(noted).encode("ascii"),), None), message]
+        return [frames.json_message(frames.FACTS, noted), message]
     return [message]
 
 

@@ -234,9 +234,12 @@ class _Conversation:
     def _send(self, request: dict[str, Any], payload: Optional[BinaryIO]) -> None:
         import shutil
 
+        from .._workers.ssh.ssh_start import source_of
+
         stream = self._process.stdin
         assert stream is not None
-        program = f"mark={self._mark!r}\nrequest={request!a}\n".encode() + far_side()
+        _, far_side = source_of("bandsaw.advices._far_side")
+        program = f"mark={self._mark!r}\nrequest={request!a}\n".encode() + far_side
         with contextlib.suppress(OSError, ValueError), broken_pipes_as_errors():
             stream.write(b"%d\n" % len(program) + program)
             if payload is not None:
@@ -248,18 +251,15 @@ class _Conversation:
         timer = threading.Timer(_SECONDS_TO_START, self._process.kill)
         timer.daemon = True
         timer.start()
+        seen = bytearray()
         try:
-            self._read_to_mark()
+            while not seen.endswith(self._mark):
+                byte = self.stdout.read(1)
+                if not byte or len(seen) > _NOISE_LIMIT:
+                    self.finish("start the interpreter", "it did not answer")
+                seen += byte
         finally:
             timer.cancel()
-
-    def _read_to_mark(self) -> None:
-        seen = bytearray()
-        while not seen.endswith(self._mark):
-            byte = self.stdout.read(1)
-            if not byte or len(seen) > _NOISE_LIMIT:
-                self.finish("start the interpreter", "it did not answer")
-            seen += byte
 
     def finish(self, what: str, problem: Optional[str] = None) -> None:
         """Waits for the end, and raises a `RemoteCommandError` if something went wrong."""
@@ -310,14 +310,3 @@ def ssh_command(remote: Remote, executable: str, arguments: str) -> list[str]:
             f"characters, '\\' or '!', which shells treat in different ways: {executable!r}."
         )
     return [*command, "--", remote.host, f"exec {shlex.quote(executable)} {arguments}"]
-
-
-def far_side() -> bytes:
-    """Returns the program for the far side, also where bandsaw itself runs from an archive."""
-    import importlib.util
-
-    spec = importlib.util.find_spec("bandsaw.advices._far_side")
-    assert spec is not None and spec.origin is not None
-    loader: Any = spec.loader
-    data: bytes = loader.get_data(spec.origin)
-    return data

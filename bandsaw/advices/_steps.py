@@ -64,7 +64,10 @@ def move(
                 # No step of a backend can be ended from here.
                 with ending.held(lambda: False):
                     if ending.is_ended():
-                        raise _killed(session, remote)
+                        raise TaskKilledError(
+                            f"Task {session.task} was killed before it began on {remote.host}.",
+                            *(-9, [remote.host], None, None),
+                        )
                     backend.create_dir(remote, remote_folder)
                     _run(session, backend, remote, remote_folder, sent, returned, files)
             except BandsawError:
@@ -124,13 +127,6 @@ def _last_words(error: subprocess.CalledProcessError) -> str:
     data = written if isinstance(written, bytes) else str(written).encode("utf-8", "replace")
     words = last_lines(data[-TAIL_BYTES:])
     return "" if words in str(error) else last_words(words)
-
-
-def _killed(session: Session, remote: Remote) -> TaskKilledError:
-    return TaskKilledError(
-        f"Task {session.task} was killed before it began on {remote.host}.",
-        *(-9, [remote.host], None, None),
-    )
 
 
 def _delete(backend: SshBackend, remote: Remote, folder: Path) -> None:

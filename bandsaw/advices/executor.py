@@ -115,9 +115,8 @@ class ExecutorAdvice(Advice):
         """
         with late_import:
             from .._workers import inheritance
-            from .._workers.executor import in_worker
 
-        if inheritance.is_below_executor or in_worker.is_inside():
+        if inheritance.is_below_executor or callers.is_in_worker.get():
             # To load a script once for each task must not run the workflow once for each.
             callers.callers_of(str(session.task))
             session.__dict__.setdefault("_in_place", set()).add(id(self))
@@ -150,7 +149,7 @@ class ExecutorAdvice(Advice):
             carrier = ExecutorCarrier(
                 engine_of(executor), archive, wanted, str(session.task), self._is_broken(executor)
             )
-            call = EngineCall(session, carrier, seconds, None)
+            call = EngineCall(session, carrier, seconds)
             try:
                 call.run(not left)
             except NotBegunError:

@@ -220,7 +220,7 @@ class SshAdvice(Advice):
         variables = _variables(interpreter)
         archive = session.distribution_archive
         carrier = SshCarrier(target, archive, variables, self.preload, shown, requirements)
-        call = Call(session, carrier, seconds, None)
+        call = Call(session, carrier, seconds)
         if self.workers is None:
             call.in_own_process()
         else:
@@ -276,15 +276,13 @@ def _target_of(backend: SshBackend, remote: Remote) -> Optional[Target]:
     given["backend"] = backend, dict(getattr(backend, "__dict__", {}))
     known, target = _targets.get(remote, (None, None))
     if known != given:
-        python = python_of(remote)
+        target, python = None, python_of(remote)
         command = command_of(backend, remote, python)
         if command is not None:
             from .._workers.ssh.ssh_start import Target
 
             directory = remote.directory.as_posix()
             target = Target(remote.host, tuple(command), directory, python)
-        else:
-            target = None
         _targets[remote] = given, target
     return target
 

@@ -147,13 +147,13 @@ class SubprocessAdvice(Advice):
         if _HAS_CHANNELS:
             call, carrier = _rooms()
             configuration = session._known_configuration()
-            made_of = (interpreter, self.preload, self.fork, directory, base)
+            wanted = carrier.LocalProcesses(interpreter, self.preload, self.fork, directory, base)
             if self.workers is None:
-                where = carrier.carrier_for(configuration, made_of)
+                where = carrier.carrier_for(configuration, wanted)
                 call.Call(session, where, seconds, self.heartbeat).in_own_process()
                 return
             pool = pool_of(self, None, self.workers, self.max_tasks)
-            where = pool.carrier = carrier.carrier_for(configuration, made_of, pool.carrier)
+            where = pool.carrier = carrier.carrier_for(configuration, wanted, pool.carrier)
             moved = call.Call(session, where, seconds, self.heartbeat)
             moved.in_warm_process(pool, self.idle_timeout)
         else:

@@ -109,11 +109,6 @@ class Engine:
         self._brings: dict[Any, list[threading.Event]] = {}
         self._brought: dict[Any, int] = {}
 
-    def archive_of(self, archive: DistributionArchive) -> Optional[str]:
-        if self.shared is None:
-            return None
-        return self.shared(archive.digest, lambda: parts_of(archive))
-
     def mark(self) -> int:
         """Returns what `once` is told of the time at which a call is submitted."""
         return next(self._marks)
@@ -187,7 +182,6 @@ _program: Optional[tuple[str, str]] = None
 
 
 def program() -> tuple[str, str]:
-    """Returns the name and the text of what runs in an engine's worker."""
     global _program
     if _program is None:
         lines = [

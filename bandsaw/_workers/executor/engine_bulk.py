@@ -10,7 +10,6 @@ Nothing waits at the door itself: a file lies in the queue of its socket until t
 
 from __future__ import annotations
 
-import array
 import contextlib
 import hashlib
 import io
@@ -24,9 +23,12 @@ from collections.abc import Sequence
 from typing import Any, Callable, NamedTuple, Optional
 
 from ..._system import ending
+from ..._system.buffers import room
 from ..._system.processes import in_forked_processes
 from ...errors import ProtocolError
 from .. import bulk_files
+from ..ends import rights_in
+from ..frames import Frame
 from .engine_memory import Given, is_of_this_user
 
 # What is smaller goes with the call.
@@ -147,6 +149,16 @@ def take(call: str) -> io.FileIO:
         return _came.pop(call)
 
 
+def frame_of(kind: int, head: bytes, data: Any) -> Frame:
+    """Makes a message of its head, and of data that came in a file or past the channel."""
+    if isinstance(data, io.FileIO):
+        return Frame(kind, head, data)
+    # Arrays in it are written to.
+    copied = room(len(data))
+    copied[:] = data
+    return Frame(kind, head, None, copied)
+
+
 def forget(call: str) -> None:
     """Lets go of what came for a call of which nobody takes the answer."""
     with _lock:
@@ -176,13 +188,11 @@ def _let_in() -> None:
                 call, ancillary, *_ = end.recvmsg(64, one, socket.MSG_CMSG_CLOEXEC)
             except OSError:
                 continue
-            for level, kind, content in ancillary:
-                if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
-                    (descriptor,) = array.array("i", content)
-                    old = _came.pop(call.decode(), None)
-                    if old is not None:
-                        old.close()
-                    _came[call.decode()] = io.FileIO(descriptor)
+            for descriptor in rights_in(ancillary):
+                old = _came.pop(call.decode(), None)
+                if old is not None:
+                    old.close()
+                _came[call.decode()] = io.FileIO(descriptor)
 
 
 @ending.at_exit

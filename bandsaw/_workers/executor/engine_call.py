@@ -63,13 +63,11 @@ class ExecutorCarrier(Carrier):
     ) -> None:
         self.engine = engine
         self.task = task
-        self.batch = wanted.batch
         self.archive = archive
-        self.options = wanted.options
         self.is_broken = is_broken
         self.kind = ProcessKind(engine.name, archive.digest, wanted.preload, ())
         self.name = f"executor {engine.name}"
-        self._wanted = wanted
+        self.wanted = wanted
         # By which workers know calls of the kind, `None` if they keep none in mind.
         self.shape: Optional[str] = None
         # Those in the arguments.
@@ -80,7 +78,7 @@ class ExecutorCarrier(Carrier):
 
     def _request(self) -> Mapping[str, Any]:
         """Returns what calls like this one tell a worker, made anew where it may have changed."""
-        engine, archive, wanted = self.engine, self.archive, self._wanted
+        engine, archive, wanted = self.engine, self.archive, self.wanted
         made_of = (
             *(wanted, archive.digest, archive.places, get_run_id(), caller(os.getpid())),
             *(engine.claims.path, engine_bulk.door()),
@@ -117,8 +115,8 @@ class ExecutorCarrier(Carrier):
 
     def state(self, child: Child) -> bytes:
         """Returns the body of STATE for a process that may know nothing yet."""
-        is_last = self._wanted.workers is None
-        seen = inherited_everywhere(), self._wanted.variables, get_run_id(), is_last
+        is_last = self.wanted.workers is None
+        seen = inherited_everywhere(), self.wanted.variables, get_run_id(), is_last
         known, told = self.engine.told
         if known != seen:
             news = {**self.news(child, True), "is_last": is_last}
@@ -130,11 +128,8 @@ class ExecutorCarrier(Carrier):
         """Leaves the check to the child: the other side is not known before it has the call."""
         return EngineChild(self.kind, self, check)
 
-    def prepare_next(self) -> None:
-        """Does nothing. See `Carrier.prepare_next`."""
-
     def inherited(self) -> dict[str, Any]:
-        return {"overlay": dict(self._wanted.variables)}
+        return {"overlay": dict(self.wanted.variables)}
 
     def inherited_once(self) -> dict[str, Any]:
         return {"below_executor": True, "has_place": True}
@@ -145,9 +140,9 @@ class ExecutorCarrier(Carrier):
     def deliver(self, file_carrier: FileCarrier, child: Child) -> dict[str, Any]:
         from .engine_carrying import described
 
-        if isinstance(file_carrier, carrying.Delivering):
-            self.files = list(file_carrier.files.values())
-            self.request = {**self.request, "files": described(self.engine, self.files)}
+        assert isinstance(file_carrier, carrying.Delivering)
+        self.files = list(file_carrier.files.values())
+        self.request = {**self.request, "files": described(self.engine, self.files)}
         return {}
 
     def bringing(self, child: Child) -> Bringing:

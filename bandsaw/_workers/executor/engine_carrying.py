@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import os
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from concurrent.futures import CancelledError, Future, TimeoutError
 from typing import Any, BinaryIO, Callable, Optional
 
 from ..._files import bundle, carrying, destinations
 from ..._files.crossing import Sent
-from ..._system import ending, trees, work
+from ..._system import ending, work
+from ..._system.buffers import rechunked
 from ...errors import FileTravelError
 from .engine import Engine, submission
 from .engine_files import FILE_PIECE
@@ -29,8 +29,7 @@ def described(engine: Engine, files: Iterable[Sent]) -> list[dict[str, Any]]:
     for file in files:
         one: dict[str, Any] = {"key": file.key, "name": file.name}
         if engine.shared_file is not None:
-            at = engine.shared_file(file.key, functools.partial(_flat, file))
-            one = {**_whole(file), "at": at}
+            one = {**_whole(file), "at": engine.shared_file(file.key, file.read)}
         told.append(one)
     return told
 
@@ -39,10 +38,6 @@ def _whole(file: Sent) -> dict[str, Any]:
     # Nothing of ours: a worker has none of it, and no bandsaw.
     parts = [tuple(part) for part in file.parts]
     return {"key": file.key, "name": file.name, "parts": parts, "digest": file.digest}
-
-
-def _flat(file: Sent) -> Iterator[bytes]:
-    return trees.read(file.path, file.parts)
 
 
 class Bringing:
@@ -70,17 +65,17 @@ class Bringing:
 
     def _send(self, file: Sent, worker: Any) -> None:
         token = os.urandom(16).hex()
-        size = sum(part.size for part in file.parts)
+        size = file.size
         future: Optional[Future[Any]] = None
         try:
             with work.told(f"sending {file.name}", size) as sent:
                 # Where no worker can be found again, all of it has to come with one submission.
-                for offset, piece in _pieces(_flat(file), size if worker is None else FILE_PIECE):
+                for piece in rechunked(file.read(), size if worker is None else FILE_PIECE):
                     if self._is_cancelled():
                         raise FileTravelError(f"Sending {file.path!r} was cancelled.")
-                    is_last = offset + len(piece) == size
+                    is_last = sent.done + len(piece) == size
                     keep = {"keep": (token, _whole(file))} if is_last else {}
-                    future = self._submitted(worker, piece, piece=(token, offset), **keep)
+                    future = self._submitted(worker, piece, piece=(token, sent.done), **keep)
                     self._done(worker, future)
                     sent.done += len(piece)
         except BaseException:
@@ -128,18 +123,6 @@ class Bringing:
         except BaseException:
             self.drop(worker, path)
             raise
-
-
-def _pieces(stream: Iterable[bytes], size: int) -> Iterator[tuple[int, bytes]]:
-    """Puts pieces together; there is at least one."""
-    offset, waiting = 0, bytearray()
-    for piece in stream:
-        waiting += piece
-        while len(waiting) > size:
-            yield offset, bytes(waiting[:size])
-            offset += size
-            del waiting[:size]
-    yield offset, bytes(waiting)
 
 
 class Arrived(carrying.Arrived):

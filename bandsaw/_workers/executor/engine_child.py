@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import json
 import socket
 import threading
@@ -14,7 +13,6 @@ from queue import Empty, SimpleQueue
 from typing import Any, Callable, Optional
 
 from ..._system import ending
-from ..._system.buffers import room
 from ...errors import BandsawError, ProtocolError
 from ..child import Child
 from ..deaths import lost_by, refused_by
@@ -94,8 +92,9 @@ class EngineChild(Child):
     def _submit(self, archive: Any) -> None:
         carrier = self._carrier
         self._mark = carrier.engine.mark()
-        if carrier.engine.shared is not None:
-            archive = carrier.engine.archive_of(carrier.archive)
+        shared = carrier.engine.shared
+        if shared is not None:
+            archive = shared(carrier.archive.digest, lambda: parts_of(carrier.archive))
         with self._lock:
             is_wanted = not self._is_withheld
             if is_wanted:
@@ -126,15 +125,15 @@ class EngineChild(Child):
     def _submitted(self, archive: Any) -> Future[Any]:
         carrier, messages = self._carrier, self._messages
         size = self._packer.size(
-            carrier.task, carrier.batch, messages[-1], lambda: self.is_cancelled
+            carrier.task, carrier.wanted.batch, messages[-1], lambda: self.is_cancelled
         )
         if size > 1 and not isinstance(archive, tuple) and not carrier.request["files"]:
             found = archive, self._has_program
-            kind = carrier.options, carrier.request
+            kind = carrier.wanted.options, carrier.request
             return self._packer.submit(size, *kind, carrier.call, messages, *found)
         with_program = self._has_program or archive is not None
         what = submission(carrier.request, carrier.call, messages, archive, with_program)
-        return carrier.engine.submit(carrier.options, *what)  # type: ignore[no-any-return]
+        return carrier.engine.submit(carrier.wanted.options, *what)  # type: ignore[no-any-return]
 
     def _refuse(self, cause: Exception) -> None:
         self._carrier.is_broken(cause)
@@ -270,12 +269,7 @@ class EngineChild(Child):
     def _take_next(self, letter: bytes, body: Any) -> None:
         if letter == b"A":
             head, data = body
-            if isinstance(data, io.FileIO):
-                self._frames.append(Frame(head[0], head[1:], data))
-            else:
-                copied = room(len(data))
-                copied[:] = data
-                self._frames.append(Frame(head[0], head[1:], None, copied))
+            self._frames.append(engine_bulk.frame_of(head[0], head[1:], data))
         elif letter == b"M":
             if body:
                 self._frames.append(Frame(body[0], body[1:]))
@@ -336,6 +330,3 @@ class EngineChild(Child):
         if self._events is None:
             # A worker may have handed over what it returns, and been lost before it said so.
             engine_bulk.forget(self._carrier.call)
-
-    def abandon(self) -> None:
-        """Leaves the call to the parent of this process. See `Child.abandon`."""

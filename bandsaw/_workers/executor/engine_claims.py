@@ -8,17 +8,16 @@ which process is which on a machine, and what workers that were killed have left
 This file is sent as text and needs the standard library of Python only, see `engine_far`.
 """
 
+from __future__ import annotations
+
 import contextlib
 import functools
 import json
 import os
 import tempfile
 import time
+from typing import Any, Callable
 
-# For a type checker. To import it takes longer than most of what is done here.
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Any, Callable
 if "." in __name__:
     # Else it was sent as text, and is there.
     from ..._archive.keep import kept_root
@@ -58,7 +57,7 @@ def sweep_boxes(root: str) -> None:
                 unlink(path)
 
 
-def claim(word: str, caller: "Any", box: str = "-") -> str:
+def claim(word: str, caller: Any, box: str = "-") -> str:
     """Says of a call that it has begun, or is not to. `box`: see `new_box`.
 
     File systems keep a link of less than 60 characters without a block of its own, which takes a
@@ -67,7 +66,7 @@ def claim(word: str, caller: "Any", box: str = "-") -> str:
     return f"{word} {box} {json.dumps(caller, separators=(',', ':'))}"
 
 
-def new_box(root: str) -> "tuple[str, int]":
+def new_box(root: str) -> tuple[str, int]:
     """Makes a file that takes names of calls that are to be ended. Returns its name, and opens it.
 
     Its name is short, see `claim`, and no other file of the folder has it.
@@ -99,7 +98,7 @@ def tell(root: str, call: str) -> bool:
     return True
 
 
-_this: "dict[int, str]" = {}
+_this: dict[int, str] = {}
 
 
 def this_machine() -> str:
@@ -114,7 +113,7 @@ def this_machine() -> str:
     return _this[pid]
 
 
-def started(pid: int) -> "tuple[str, int, str]":
+def started(pid: int) -> tuple[str, int, str]:
     """Tells a process from all that were or will be."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
@@ -123,7 +122,7 @@ def started(pid: int) -> "tuple[str, int, str]":
         return this_machine(), pid, ""
 
 
-def is_forsaken(claim: str, caller: "Any") -> bool:
+def is_forsaken(claim: str, caller: Any) -> bool:
     """Whether nobody waits any more for a call that has waited in a queue, and claims to begin.
 
     On the caller's machine it is seen. Elsewhere the caller says beside the claim that it lives;
@@ -153,7 +152,7 @@ def unlink(path: str) -> None:
 
 
 @functools.lru_cache(1)
-def caller(pid: int) -> "tuple[str, int, str]":
+def caller(pid: int) -> tuple[str, int, str]:
     """Says which process this is, see `started`. `pid`: that of this process."""
     return started(pid)
 
@@ -161,7 +160,7 @@ def caller(pid: int) -> "tuple[str, int, str]":
 class Claims:
     """A folder of claims. `folder`: returns its path."""
 
-    def __init__(self, folder: "Callable[[], str]") -> None:
+    def __init__(self, folder: Callable[[], str]) -> None:
         self._folder = folder
 
     @property
@@ -183,7 +182,6 @@ class Claims:
         return True
 
     def forget(self, call: str) -> None:
-        """Removes what was said of a call."""
         with contextlib.suppress(OSError):
             os.unlink(self._of(call))
 

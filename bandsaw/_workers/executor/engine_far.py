@@ -5,6 +5,8 @@ It needs the standard library of Python only: no module of bandsaw is imported i
 may have another version of it.
 """
 
+from __future__ import annotations
+
 import contextlib
 import functools
 import json
@@ -14,6 +16,7 @@ import sys
 import tempfile
 import threading
 from collections import deque
+from typing import Any
 
 if "." in __name__:
     # Else it was sent as text, and they are there.
@@ -35,21 +38,17 @@ if "." in __name__:
     from .engine_hub import NearHub
     from .engine_memory import Given, hand_over, moved_by
 
-# For a type checker. To import it takes longer than most of what is done here.
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Any
 
 _MOST_KNOWN = 10000
 _lock = threading.Lock()
-_hubs: "dict[Any, NearHub]" = {}
-_roots: "dict[str, Any]" = {}
+_hubs: dict[Any, NearHub] = {}
+_roots: dict[str, Any] = {}
 # Of calls that are here, were here, or are never to begin, which of that: `begun`, `over`, `ended`.
 # Who adds one first has said it.
-_begun: "dict[str, str]" = vars(sys).setdefault("_bandsaw_begun", {})
+_begun: dict[str, str] = vars(sys).setdefault("_bandsaw_begun", {})
 
 
-def run(request: "Any", call: "Any", messages: "Any", archive: "Any", data: "Any" = None) -> "Any":
+def run(request: Any, call: Any, messages: Any, archive: Any, data: Any = None) -> Any:
     """Runs a call, or several in a row, or keeps an archive for calls that come later.
 
     `request`: plain data, see `ExecutorCarrier`. `call`: its name. `messages`: the body of STATE,
@@ -87,7 +86,7 @@ def _forget_some() -> None:
                 _begun.pop(call, None)
 
 
-def _begins(request: "Any", box: str, call: str, begun: "dict[str, str]") -> str:
+def _begins(request: Any, box: str, call: str, begun: dict[str, str]) -> str:
     """Says that a call begins, unless another word was said of it, which is returned."""
     path = os.path.join(request["claims"], "begun-" + call)
     # By whom, so that it is known when nobody needs it any more.
@@ -135,9 +134,7 @@ def _say_anew(path: str, said: str) -> None:
         os.replace(path + "-new", path)
 
 
-def _run(
-    request: "Any", call: "Any", messages: "Any", archive: "Any", data: "Any", begun: "Any"
-) -> "Any":
+def _run(request: Any, call: Any, messages: Any, archive: Any, data: Any, begun: Any) -> Any:
     host, is_one = socket.gethostname(), isinstance(call, str)
     answers: dict[str, Any] = {}
     try:
@@ -212,7 +209,7 @@ def _run(
         return said
 
 
-def _hub(key: "Any", folder: str, root: str, is_temporary: bool) -> "NearHub":
+def _hub(key: Any, folder: str, root: str, is_temporary: bool) -> NearHub:
     """Returns the hub of an archive, which has noted that a call begins."""
     with _lock:
         hub = _hubs.get(key)
@@ -223,9 +220,7 @@ def _hub(key: "Any", folder: str, root: str, is_temporary: bool) -> "NearHub":
         return hub
 
 
-def _follow(
-    hub: "NearHub", root: str, request: "Any", calls: "Any", begun: "Any", answers: "Any"
-) -> None:
+def _follow(hub: NearHub, root: str, request: Any, calls: Any, begun: Any, answers: Any) -> None:
     """Runs calls until none is left, or the hub has ended, and notes what came of each."""
     host = socket.gethostname()
     for place, (name, messages) in enumerate(calls):
@@ -240,7 +235,7 @@ def _follow(
         calls.clear()
         return
 
-    def answer(name: str, word: str, *what: "Any") -> None:
+    def answer(name: str, word: str, *what: Any) -> None:
         if not what:
             answers[name] = word, host
             if word == "whole" and begun.pop(name, None) is not None:
@@ -258,12 +253,12 @@ def _follow(
     Following(hub, request, calls, begins, answer).run()
 
 
-def _is_seen(request: "Any", path: str) -> bool:
+def _is_seen(request: Any, path: str) -> bool:
     """Whether a path means here what it means to the caller, and can be opened."""
     return request["files_seen"] == files_seen() and os.access(path, os.R_OK)
 
 
-def _sendable(body: "Any", request: "Any", call: str) -> "Any":
+def _sendable(body: Any, request: Any, call: str) -> Any:
     """Returns a body as it goes back: a large one uncopied where the engine takes buffers apart.
 
     The contents are `None` where the caller has been given the file.
@@ -283,7 +278,7 @@ def kill(call: str) -> None:
         hub.kill(call)
 
 
-def _keep(folder: str, archive: "Any") -> None:
+def _keep(folder: str, archive: Any) -> None:
     if isinstance(archive, str):
         with open(archive, "rb") as file:
             size = int.from_bytes(file.read(8), "big")

@@ -8,28 +8,26 @@ Each piece is a submission. Any worker of the machine may take it: nothing is re
 This file is sent as text and needs the standard library of Python only, see `engine_far`.
 """
 
+from __future__ import annotations
+
 import contextlib
 import json
 import os
 import socket
 import sys
+from typing import Any
 
-# For a type checker. To import it takes longer than most of what is done here.
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Any
-
-    from .engine_hub import NearHub, NearProcess
 if "." in __name__:
     # Else it was sent as text, and is there.
     from .engine_claims import this_machine
+    from .engine_hub import NearHub, NearProcess
 
 # So large are pieces of contents. What is returned and no larger comes with the result.
 FILE_PIECE = 1 << 23
 _FILE_READ = 1 << 18
 
 
-_seen: "dict[int, str]" = {}
+_seen: dict[int, str] = {}
 
 
 def files_seen() -> str:
@@ -45,7 +43,7 @@ def files_seen() -> str:
     return _seen[pid]
 
 
-def worker_name(engine: str) -> "Any":
+def worker_name(engine: str) -> Any:
     """Returns by which name an engine finds this worker again, `None` if it has none."""
     try:
         if engine == "ray":
@@ -57,7 +55,7 @@ def worker_name(engine: str) -> "Any":
     return None
 
 
-def prepared(hub: "NearHub", root: str, request: "Any", call: str, messages: "Any") -> "Any":
+def prepared(hub: NearHub, root: str, request: Any, call: str, messages: Any) -> Any:
     """Returns messages that tell a call where its files are, or a list of what lacks here."""
     files = request["files"]
     news: dict[str, Any] = {"files_seen": request["files_seen"] == files_seen()}
@@ -79,11 +77,11 @@ def prepared(hub: "NearHub", root: str, request: "Any", call: str, messages: "An
     return (json.dumps(state).encode("ascii"), *messages[1:])
 
 
-def _back(root: str, request: "Any", call: str) -> str:
+def _back(root: str, request: Any, call: str) -> str:
     return os.path.join(request["files_back"] or root, "back-" + call)
 
 
-def returned(root: str, request: "Any", call: str) -> "Any":
+def returned(root: str, request: Any, call: str) -> Any:
     """Says how files that a call returns are had: `None` if there are none.
 
     Else the name of the worker, and the path and size of a file with all of them; or the bytes.
@@ -104,7 +102,7 @@ def returned(root: str, request: "Any", call: str) -> "Any":
     return data
 
 
-def take_piece(root: str, piece: "Any", data: bytes) -> None:
+def take_piece(root: str, piece: Any, data: bytes) -> None:
     """Takes a piece of contents. `piece`: a token for all of them, and where it begins."""
     token, offset = piece
     path = os.path.join(root, "file-" + token)
@@ -121,7 +119,7 @@ def drop(root: str, name: str) -> None:
             os.unlink(os.path.join(root, os.path.basename(name)))
 
 
-def keep_file(hub: "NearHub", root: str, token: str, one: "Any") -> None:
+def keep_file(hub: NearHub, root: str, token: str, one: Any) -> None:
     """Has contents that have come in pieces be kept."""
     path = os.path.join(root, "file-" + token)
     try:
@@ -145,7 +143,7 @@ def give_piece(root: str, path: str, offset: int) -> bytes:
 
 
 @contextlib.contextmanager
-def _asking(hub: "NearHub") -> "Any":
+def _asking(hub: NearHub) -> Any:
     """A stream of the hub for what is asked about files, see `_files.crossing`."""
     with hub.lock:
         stream = hub.new()
@@ -155,25 +153,25 @@ def _asking(hub: "NearHub") -> "Any":
         hub.drop(stream)
 
 
-def _ask(hub: "NearHub", stream: "NearProcess", **request: "Any") -> None:
+def _ask(hub: NearHub, stream: NearProcess, **request: Any) -> None:
     hub.send(b"F", stream.number, json.dumps(request).encode("ascii"))
 
 
-def _answer(stream: "NearProcess") -> "Any":
+def _answer(stream: NearProcess) -> Any:
     letter, body = stream.inbox.get()
     if letter == b"E":
         raise OSError(body.decode("utf-8", "replace"))
     return json.loads(body)
 
 
-def _looked(hub: "NearHub", files: "Any") -> "Any":
+def _looked(hub: NearHub, files: Any) -> Any:
     with _asking(hub) as stream:
         _ask(hub, stream, look=[[one["key"], one["name"]] for one in files])
         answer = _answer(stream)
     return answer["folder"], answer["lacking"]
 
 
-def _put(hub: "NearHub", one: "Any", path: str) -> None:
+def _put(hub: NearHub, one: Any, path: str) -> None:
     with open(path, "rb") as file, _asking(hub) as stream:
         _ask(hub, stream, put=one["parts"])
         for piece in iter(lambda: file.read(_FILE_READ), b""):

@@ -6,21 +6,18 @@
 This file is sent as text and needs the standard library of Python only, see `engine_far`.
 """
 
+from __future__ import annotations
+
 import json
 import os
 import queue
 import time
 from collections import deque
+from typing import Any
 
-# For a type checker. To import it takes longer than most of what is done here.
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Any
-
-    from .engine_hub import NearHub, NearProcess
 if "." in __name__:
     # Else it was sent as text, and is there.
-    from .engine_hub import SERVER_ENDED
+    from .engine_hub import SERVER_ENDED, NearHub, NearProcess
     from .engine_memory import in_memory, shared_at, view
 
 # As in `multiplexer` and `frames`.
@@ -49,9 +46,7 @@ class Following:
     that call: such a word, or what happened, how it ended, and how many seconds that took.
     """
 
-    def __init__(
-        self, hub: "NearHub", request: "Any", calls: "Any", begins: "Any", answer: "Any"
-    ) -> None:
+    def __init__(self, hub: NearHub, request: Any, calls: Any, begins: Any, answer: Any) -> None:
         self._hub, self._request = hub, request
         self._calls, self._begins, self._answer = calls, begins, answer
         self._kept = request["workers"]
@@ -85,7 +80,7 @@ class Following:
         sizes = [len(one[1][-1]) for one in (*self._sent, self._calls[0])]
         return len(sizes) == 1 or sum(sizes) <= _MOST_AHEAD_BYTES
 
-    def _begin(self, name: str, messages: "Any") -> None:
+    def _begin(self, name: str, messages: Any) -> None:
         if messages[2][0] == _AGAIN and not self._knows(messages[1]):
             self._answer(name, "whole")
             return
@@ -164,7 +159,7 @@ class Following:
             process.shapes.add(shape)
         self._is_over(events, end, is_whole)
 
-    def _was_unread(self, events: "Any") -> bool:
+    def _was_unread(self, events: Any) -> bool:
         """Whether the only call that the process had was lost before it read it."""
         told = {letter + body[:1] if letter == b"S" else letter for letter, body in events if body}
         if b"SN" not in told or told & {b"M", b"A"} or self._process.has_asked:
@@ -172,7 +167,7 @@ class Following:
         is_wanted = len(self._sent) == 1 and self._sent[0][0] not in self._ended
         return is_wanted and self._lost < _MOST_LOST
 
-    def _is_over(self, events: "Any", end: str, is_whole: bool) -> None:
+    def _is_over(self, events: Any, end: str, is_whole: bool) -> None:
         """Notes what came of the first call. `is_whole`: whether its process goes on."""
         seconds = time.monotonic() - self._since
         with self._hub.lock:
@@ -208,7 +203,7 @@ class Following:
             self._hub.give(process, self._kept if is_whole else None)
 
 
-def _pass_session(hub: "NearHub", process: "NearProcess", messages: "Any") -> "Any":
+def _pass_session(hub: NearHub, process: NearProcess, messages: Any) -> Any:
     """Sends a session. Returns a descriptor to be closed when it was read, `None` if none."""
     state, shape, head, data = messages
     number = process.number
@@ -246,14 +241,14 @@ def _pass_session(hub: "NearHub", process: "NearProcess", messages: "Any") -> "A
     return file
 
 
-def _kind(letter: bytes, body: "Any") -> int:
+def _kind(letter: bytes, body: Any) -> int:
     kind: int = (body if letter == b"M" else body[0])[0]
     return kind
 
 
 def _followed(
-    hub: "NearHub", process: "NearProcess", deadline: "Any", look: "Any", is_kept: bool
-) -> "tuple[list[Any], str]":
+    hub: NearHub, process: NearProcess, deadline: Any, look: Any, is_kept: bool
+) -> tuple[list[Any], str]:
     events: list[Any] = []
     end, closes_at, is_answered = "", None, False
     while True:

@@ -9,6 +9,8 @@ ends, earlier when it had nothing to do for a while. For its messages see `multi
 This file is sent as text and needs the standard library of Python only, see `engine_far`.
 """
 
+from __future__ import annotations
+
 import json
 import os
 import queue
@@ -18,11 +20,8 @@ import subprocess
 import sys
 import threading
 import time
+from typing import Any
 
-# For a type checker. To import it takes longer than most of what is done here.
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Any
 if "." in __name__:
     # Else it was sent as text, and is there.
     from .engine_claims import new_box, sweep_boxes, unlink
@@ -44,7 +43,7 @@ SERVER_ENDED = "the server of processes below the executor's worker has ended"
 # Comes before how what was to start a process has ended, and on further lines what it wrote.
 NOT_STARTED = "no process could be started: "
 # As in `near_fork_server`.
-_OWN_GROUP: "dict[str, Any]" = (
+_OWN_GROUP: dict[str, Any] = (
     {"process_group": 0} if sys.version_info >= (3, 11) else {"start_new_session": True}
 )
 # It says every fifteen seconds that it is there.
@@ -160,7 +159,7 @@ class NearHub:
         self._server.kill()
         self._server.wait()
 
-    def start_fork_server(self, request: "Any") -> "Any":
+    def start_fork_server(self, request: Any) -> Any:
         with self.lock:
             fork_server = self._fork_server
             if fork_server is None or (fork_server[2] and _has_ended(fork_server[0])):
@@ -203,7 +202,7 @@ class NearHub:
         self.send(b"P", process.number, _START.pack(fork_server, b"F"))
         return process
 
-    def taken(self, kept: "Any") -> NearProcess:
+    def taken(self, kept: Any) -> NearProcess:
         """Takes a process that waits, or a new one. `kept`: how many may be, `None` for none."""
         ready = self._next if kept is None else self._idle
         while True:
@@ -228,7 +227,7 @@ class NearHub:
         if not self._next:
             self._next.append(self._started())
 
-    def give(self, process: NearProcess, kept: "Any") -> None:
+    def give(self, process: NearProcess, kept: Any) -> None:
         """Takes a process back, to be used again if no more than `kept` are."""
         if kept is not None and len(self._idle) < kept:
             self._idle.append(process)
@@ -251,7 +250,7 @@ class NearHub:
 
     # Messages
 
-    def send(self, letter: bytes, number: int, *bodies: "Any") -> None:
+    def send(self, letter: bytes, number: int, *bodies: Any) -> None:
         pieces = []
         for body in bodies or (b"",):
             pieces += [_HEAD.pack(letter, number, len(body)), body]

@@ -7,16 +7,14 @@
 This file is sent as text and needs the standard library of Python only, see `engine_far`.
 """
 
+from __future__ import annotations
+
 import mmap
 import os
 import pickle
 import socket
 import struct
-
-# For a type checker. To import it takes longer than most of what is done here.
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Any
+from typing import Any
 
 _PEER = struct.Struct("3i")
 
@@ -34,12 +32,12 @@ class Given:
         os.close(self.descriptor)
 
 
-def moved_by(engine: str) -> "Any":
+def moved_by(engine: str) -> Any:
     """Returns what makes of a buffer something that an engine moves uncopied, where it can."""
     return {"dask": memoryview, "ray": pickle.PickleBuffer}.get(engine, bytes)
 
 
-def view(piece: "Any") -> memoryview:
+def view(piece: Any) -> memoryview:
     """Returns the contents of a piece, which may lie in a file."""
     return given(piece).view() if isinstance(piece, str) else memoryview(piece)
 
@@ -58,7 +56,7 @@ def may_look(pid: int) -> bool:
     return True
 
 
-def in_memory(views: "Any") -> "Any":
+def in_memory(views: Any) -> Any:
     """Writes data into a file in memory. Returns its descriptor, `None` where room is short."""
     room = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     if 2 * sum(map(len, views)) > room:
@@ -94,7 +92,7 @@ def hand_over(file: int, door: str, call: str) -> bool:
     return True
 
 
-def shared_at(views: "Any") -> "Any":
+def shared_at(views: Any) -> Any:
     """Finds the file behind memory that an engine's store shares with this process.
 
     Returns the path of the file, and where in it the views lie one after another; `None` if they do
@@ -128,10 +126,10 @@ def _address(one: memoryview) -> int:
     return found[0] or 0
 
 
-_paths: "dict[tuple[str, int], str]" = {}
+_paths: dict[tuple[str, int], str] = {}
 
 
-def _path_of(device: str, inode: int) -> "Any":
+def _path_of(device: str, inode: int) -> Any:
     """Finds a file without a name among those that this process or its parent has open."""
     known = _paths.get((device, inode))
     # The number of the descriptor may be that of another file since.

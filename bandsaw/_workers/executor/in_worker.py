@@ -15,7 +15,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from concurrent.futures import CancelledError
 from concurrent.futures import Future as AnyFuture
 from contextlib import contextmanager
@@ -27,12 +27,11 @@ from ..._files import carrying
 from ..._futures import calls
 from ..._session import members, packing, telling
 from ..._system import callers, ending
-from ..._system.buffers import room
 from ...errors import CodeMismatchError, ProtocolError, TaskKilledError, WorkerStartError
 from ...session import Session
 from .. import boundary, bulk_files, envelope, inheritance, repeat_calls, serving
 from ..deaths import lost_by
-from ..frames import RETURN, Frame
+from ..frames import RETURN
 from . import engine_bulk, engine_files, engine_memory
 from .engine import Engine
 from .engine_bulk import WORTH_A_FILE, handed
@@ -53,11 +52,6 @@ class WaitingProcess(NamedTuple):
     files_seen: str  # see `engine_files.files_seen`
     door: str  # where it takes files, empty if it takes none
     call: str  # the name of the call
-
-
-def is_inside() -> bool:
-    """Says whether what runs now was submitted to an executor's worker."""
-    return callers.is_in_worker.get()
 
 
 def _others(members: Mapping[str, Any]) -> list[str]:
@@ -155,20 +149,12 @@ def _go_on(
     with carrying.Homeward(session):
         packed = packing.packed(session, serving.same(session, had))
     head, pieces, size = envelope.laid_out(packed)
-    if is_seen and size >= WORTH_A_FILE and _hand_over(pieces, caller):
-        return head, None, is_seen
-    return head, engine_memory.moved_by(engine)(b"".join(pieces)), is_seen
-
-
-def _hand_over(pieces: Sequence[Any], caller: WaitingProcess) -> bool:
-    """Gives the caller a file with what comes back; returns whether that could be done."""
-    file = None
-    if caller.door:
+    if is_seen and size >= WORTH_A_FILE and caller.door:
         file = engine_memory.in_memory([memoryview(piece) for piece in pieces])
-    if file is None:
-        return False
-    given = engine_memory.Given(file)
-    return engine_memory.hand_over(given.descriptor, caller.door, caller.call)
+        given = None if file is None else engine_memory.Given(file)
+        if given and engine_memory.hand_over(given.descriptor, caller.door, caller.call):
+            return head, None, is_seen
+    return head, engine_memory.moved_by(engine)(b"".join(pieces)), is_seen
 
 
 def _saved(head: bytes, data: Any) -> members.Saved:
@@ -179,12 +165,7 @@ def _saved(head: bytes, data: Any) -> members.Saved:
         else:
             path, place = shared
             data, head = io.FileIO(path), head + place.to_bytes(8, "big")
-    if isinstance(data, io.FileIO):
-        return members.read_members(envelope.members(Frame(RETURN, head, data)))
-    # Arrays in it are written to.
-    copied = room(len(data))
-    copied[:] = data
-    return members.read_members(envelope.members(Frame(RETURN, head, None, copied)))
+    return members.read_members(envelope.members(engine_bulk.frame_of(RETURN, head, data)))
 
 
 def cross(
@@ -193,10 +174,6 @@ def cross(
     options: Mapping[str, Any],
     is_broken: Callable[[BaseException], None],
 ) -> None:
-    def submit(*what: Any) -> AnyFuture[Any]:
-        return engine.submit(options, run, *what)
-
-    name = engine.name
     vars(session)["_warnings"] = {"filters": inheritance.filters()}
     with carrying.Pointing(session):
         position, packed = boundary.packed(session)
@@ -211,7 +188,7 @@ def cross(
     what = session.run_id, engine.kind, head, sent
     known: Any = None
     while True:
-        answer = _answer(session, submit, name, is_broken, caller, archive.digest, known, *what)
+        answer = _answer(session, engine, options, is_broken, caller, archive.digest, known, *what)
         if answer == NEW:
             known = archive.contents
         elif answer == UNSEEN:
@@ -222,30 +199,21 @@ def cross(
             break
     if not isinstance(answer, (tuple, list)):
         raise ProtocolError(
-            f"The future of task {session.task} on {name} holds {answer!r:.50}, and not what the "
-            "function returned."
+            f"The future of task {session.task} on {engine.name} holds {answer!r:.50}, and not "
+            "what the function returned."
         )
     head, data, is_seen = answer
     if head is not None and engine.is_near is not False:
         engine.is_near = is_seen
     if head is not None and data is None:
         data = engine_bulk.take(caller.call)
-    there = f"run by {name}"
+    there = f"run by {engine.name}"
     if head is None:
         raise boundary.located(members.failure_of(data), session, there)
     if "_sent" not in vars(session):
         repeat_calls.note_sent(session)
     with carrying.Arrived(session):
         boundary.take_back(session, _saved(head, data), position, there)
-
-
-def _result(future: AnyFuture[Any], caller: WaitingProcess) -> Any:
-    try:
-        return future.result()
-    except BaseException:
-        # Nobody takes what it may still hand over.
-        future.add_done_callback(lambda done: engine_bulk.forget(caller.call))
-        raise
 
 
 @contextmanager
@@ -263,12 +231,13 @@ def _noted(name: str) -> Iterator[None]:
 
 def _answer(
     session: Session,
-    submit: Any,
-    name: str,
+    engine: Engine,
+    options: Mapping[str, Any],
     is_broken: Callable[[BaseException], None],
     caller: WaitingProcess,
     *what: Any,
 ) -> Any:
+    name = engine.name
     future: Optional[AnyFuture[Any]] = None
 
     def cancel() -> bool:
@@ -279,7 +248,7 @@ def _answer(
     with ending.held(cancel), _noted(caller.call):
         if not ending.is_ended():
             try:
-                future = submit(caller, *what)
+                future = engine.submit(options, run, caller, *what)
             except Exception as error:
                 is_broken(error)
                 raise WorkerStartError(
@@ -289,13 +258,18 @@ def _answer(
         try:
             if future is None:
                 raise CancelledError
-            return _result(future, caller)
-        except CancelledError as error:
-            raise TaskKilledError(
-                f"Task {session.task} was killed before {name} began with it.",
-                *(-9, [name], None, None),
-            ) from error
-        except Exception as error:
+            return future.result()
+        except BaseException as error:
+            if future is not None:
+                # Nobody takes what it may still hand over.
+                future.add_done_callback(lambda done: engine_bulk.forget(caller.call))
+            if isinstance(error, CancelledError):
+                raise TaskKilledError(
+                    f"Task {session.task} was killed before {name} began with it.",
+                    *(-9, [name], None, None),
+                ) from error
+            if not isinstance(error, Exception):
+                raise
             is_broken(error)
             why, cause = "", error.__cause__ or error
             if isinstance(cause, ImportError):

@@ -68,7 +68,10 @@ class Pack:
             # Else the error, with all that its frames hold, would live as long as the packer.
             self.entries = []
             for one in entries:
-                one.future.set_exception(_cause_of(error))
+                # What has hit the thread of one says nothing of the others.
+                one.future.set_exception(
+                    error if isinstance(error, Exception) else _not_begun(error)
+                )
             if isinstance(error, Exception):
                 return
             raise
@@ -97,12 +100,8 @@ class Pack:
         # Elsewhere a call may have begun although there is no sign of it.
         is_known = engine.is_here or not all(never)
         for one, has_not in zip(entries, never):
-            if has_not and is_known:
-                lost: BaseException = NotBegunError()
-                lost.__cause__ = error
-            else:
-                lost = error or ConnectionError("the call was cancelled there")
-            one.future.set_exception(lost)
+            lost = error or ConnectionError("the call was cancelled there")
+            one.future.set_exception(_not_begun(error) if has_not and is_known else lost)
 
     def withhold(self, call: str) -> bool:
         """Has one of the calls not begin; returns whether that is sure."""
@@ -121,18 +120,15 @@ class Pack:
         engine.kill(call, self._future if is_last else None)
 
 
-def _cause_of(error: BaseException) -> Exception:
-    """Returns what the other calls of a pack are told of what has hit the thread of one."""
-    if isinstance(error, Exception):
-        return error
-    never = NotBegunError()
-    never.__cause__ = error
-    return never
+def _not_begun(cause: Optional[BaseException]) -> NotBegunError:
+    error = NotBegunError()
+    error.__cause__ = cause
+    return error
 
 
 class Packer:
     def __init__(self, engine: Engine) -> None:
-        self.engine = engine  # the engine
+        self.engine = engine
         self._lock = threading.Lock()
         self._open: list[Pack] = []
         self._seconds: dict[str, float] = {}

@@ -7,7 +7,7 @@ import os
 import struct
 import sys
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from importlib.util import cache_from_source
 from pathlib import Path
 from typing import Callable, Optional
@@ -15,6 +15,7 @@ from typing import Callable, Optional
 from ..._archive.arriving import named_by
 from ..._archive.keep import MANIFEST, TIME, tag
 from ..._system import work
+from ..._system.buffers import rechunked
 from ...distribution import DistributionArchive
 from ...errors import DistributionError
 
@@ -32,27 +33,21 @@ def send(
 ) -> None:
     folder = archive.folder
     manifest = (folder / MANIFEST).read_bytes()
-    for piece in _compressed(iter([manifest])):
+    for piece in rechunked(_compressed([manifest]), _PIECE):
         write(piece)
     lacking = named_by(ask(), json.loads(manifest)["members"])
     with work.told(f"sending code to {host}") as sent:
-        for piece in _compressed(_files(folder, lacking, their_tag == tag())):
+        files = _files(folder, lacking, their_tag == tag())
+        for piece in rechunked(_compressed(files), _PIECE):
             write(piece)
             sent.done += len(piece)
         ask()
 
 
-def _compressed(pieces: Iterator[bytes]) -> Iterator[bytes]:
+def _compressed(pieces: Iterable[bytes]) -> Iterator[bytes]:
     deflate = zlib.compressobj(1)
-    waiting = bytearray()
-    for piece in pieces:
-        waiting += deflate.compress(piece)
-        while len(waiting) >= _PIECE:
-            yield bytes(waiting[:_PIECE])
-            del waiting[:_PIECE]
-    waiting += deflate.flush()
-    for start in range(0, len(waiting), _PIECE):
-        yield bytes(waiting[start : start + _PIECE])
+    yield from map(deflate.compress, pieces)
+    yield deflate.flush()
 
 
 def _files(folder: Path, names: list[str], with_byte_code: bool) -> Iterator[bytes]:

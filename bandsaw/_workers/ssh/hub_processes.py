@@ -14,7 +14,7 @@ from typing import Any, Callable, Optional
 from ..._archive import keep
 from ..._system.processes import kill_group
 from .. import bulk_files, frames
-from ..ends import NO_SIGNAL, Ends, ask_for_process
+from ..ends import NO_SIGNAL, Ends, ask_for_process, rights_to
 from ..frames import EVENT, Channel
 from . import multiplexer
 from .hub_fork_servers import ForkServers
@@ -31,7 +31,7 @@ class Process:
         self.ends = ends  # what leads to it
         # What its archive says of itself, in a folder that somebody may remove.
         self.manifest = os.path.join(folder, keep.MANIFEST)
-        self.channel = Channel(ends.channel)  # its channel
+        self.channel = Channel(ends.channel)
         self.outputs = select.poll()  # both its outputs, as long as they are open
         for descriptor in (ends.out, ends.errors):
             self.outputs.register(descriptor, select.POLLIN)
@@ -139,7 +139,7 @@ class Processes:
         try:
             while unsent:
                 data, file = unsent[0]
-                sent = channel.sendmsg([data], [] if file is None else frames.rights_to(file))
+                sent = channel.sendmsg([data], [] if file is None else rights_to(file))
                 if file is not None:
                     os.close(file)
                 process.sent_at = time.monotonic()

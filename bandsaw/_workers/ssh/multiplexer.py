@@ -66,7 +66,7 @@ class Stream:
     """What belongs together on a connection."""
 
     def __init__(self, connection: Any) -> None:
-        self.connection = connection  # the connection
+        self.connection = connection
         self.inbox: deque[_Event] = deque()  # what has arrived and was not taken yet
         self._wakeup: Optional[threading.Event] = None
         self._file: Optional[memoryview] = None
@@ -113,7 +113,7 @@ class Stream:
 
 class _File:
     def __init__(self, descriptor: int, message: bytes) -> None:
-        self.descriptor = descriptor  # the file
+        self.descriptor = descriptor
         self.held = [message]  # the messages of the same stream that follow it
 
 

@@ -99,9 +99,6 @@ class RemoteChild(Child):
             self.stream.send(b"Q")
         self.stream.release()
 
-    def abandon(self) -> None:
-        """Leaves the process to the parent of this one: the connection is its own."""
-
 
 def _pieces(pieces: Sequence[Any]) -> Any:
     """Cuts pieces that are too large, and joins those that are small."""
@@ -255,11 +252,8 @@ class SshCarrier(Carrier):
         return carrying.Sending(session, is_late=True)
 
     def deliver(self, file_carrier: FileCarrier, child: Child) -> dict[str, Any]:
-        files = (
-            list(file_carrier.files.values()) if isinstance(file_carrier, carrying.Sending) else []
-        )
-        if not files:
-            return {}
+        assert isinstance(file_carrier, carrying.Sending)
+        files = list(file_carrier.files.values())
         folder = ssh_sending.put_files(_connection_of(child), files)
         keys = {file.called: file.key for file in files if file.called != file.key}
         news: dict[str, Any] = {"files_keys": keys} if keys else {}

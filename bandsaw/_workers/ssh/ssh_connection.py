@@ -22,8 +22,9 @@ from ..._system.processes import in_forked_processes
 from ...distribution import DistributionArchive
 from ...errors import BandsawError, RemoteConnectionError
 from ..fork_servers import ForkServers
+from ..frames import is_ready
 from .multiplexer import HEAD, PIECE, Stream
-from .ssh_start import READ, SILENT_SECONDS, Login, Target, is_ready
+from .ssh_start import READ, SILENT_SECONDS, Login, Target
 
 # How long to wait for a thread that writes, when a connection is closed.
 _SECONDS_TO_WRITE = 10.0
@@ -131,16 +132,13 @@ class Connection:
                 self._reader = None
                 was_told_to_read = True
             if was_told_to_read:
-                self._promote()
+                # Another one that waits reads from now on. Where it is lost, all of them see that.
+                for other in self._waiting.values():
+                    other.set()
+                    if self._reason is None:
+                        break
         if self._is_closed:
             self._close_out()
-
-    def _promote(self) -> None:
-        """Has another one read that waits. Called under the lock."""
-        for wakeup in self._waiting.values():
-            wakeup.set()
-            if self._reason is None:
-                return
 
     def _read_for(self, stream: Stream, deadline: Optional[float]) -> None:
         """Reads until something has come for a stream, the time is up or the connection is lost."""

@@ -19,6 +19,7 @@ from ..._system.output import Tail, last_lines, last_words
 from ..._system.processes import describe_exit, ends_within, kill_group
 from ...distribution import DistributionArchive
 from ...errors import RemoteCommandError, RemoteConnectionError, WorkerStartError
+from ..frames import is_ready
 from . import multiplexer
 
 # The most that is read at once.
@@ -318,20 +319,18 @@ def bootstrap_program(request: Mapping[str, Any]) -> bytes:
 
 def sources(*names: str) -> Iterator[tuple[str, bytes]]:
     """Yields paths and texts of what runs first on another machine, and of more modules."""
+    for name in (*_PROGRAM, *names):
+        yield source_of(name)
+
+
+def source_of(name: str) -> tuple[str, bytes]:
+    """Returns path and text of a module of ours, also where it is imported from a zip."""
     import importlib.util
 
-    for name in (*_PROGRAM, *names):
-        spec = importlib.util.find_spec(name)
-        assert spec is not None and spec.origin is not None
-        loader: Any = spec.loader
-        yield spec.origin, loader.get_data(spec.origin)
-
-
-def is_ready(descriptor: int, event: int, seconds: float) -> bool:
-    """Waits until a descriptor can be read or written, for so long at the most."""
-    poll = select.poll()
-    poll.register(descriptor, event)
-    return bool(poll.poll(seconds * 1000))
+    spec = importlib.util.find_spec(name)
+    assert spec is not None and spec.origin is not None
+    loader: Any = spec.loader
+    return spec.origin, loader.get_data(spec.origin)
 
 
 def _widen(descriptor: int) -> None:
