@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from typing import Any, Optional, Protocol, Union
+from typing import TYPE_CHECKING, Any, Optional, Union
 
 from . import _config_module
 from ._arguments import check_part, checked_count, checked_flag
@@ -13,15 +13,13 @@ from .extensions import Extension
 from .serialization.pickle import PickleSerializer
 from .serialization.serializer import Serializer
 
+if TYPE_CHECKING:
+    from .advice import Advice
+
 CONFIGURATION_MODULE_ENV_VARIABLE = _config_module.CONFIGURATION_MODULE_ENV_VARIABLE
 CONFIGURATION_MODULE_DEFAULT = _config_module.CONFIGURATION_MODULE_DEFAULT
 _MISSING = object()
 _LOCK = threading.RLock()
-
-
-class _AnyAdvice(Protocol):
-    def before(self, session: Any, /) -> Any: ...
-    def after(self, session: Any, /) -> Any: ...
 
 
 class Configuration:
@@ -62,7 +60,7 @@ class Configuration:
         self._made_in = frame.f_code.co_filename
         self.module_name: Optional[str] = _config_module.name_of(frame)
 
-    def add_advice_chain(self, *advices: _AnyAdvice, name: str = "default") -> Configuration:
+    def add_advice_chain(self, *advices: Advice, name: str = "default") -> Configuration:
         """Adds an advice chain, replacing an earlier one of the same name.
 
         Args:

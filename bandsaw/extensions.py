@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Optional
 
 if TYPE_CHECKING:
+    from .config import Configuration
     from .context import Context
     from .execution import Execution
     from .result import Result
@@ -13,11 +14,11 @@ if TYPE_CHECKING:
 class Extension:
     """Base of an extension. Each method does nothing until a subclass overrides it."""
 
-    def on_init(self, configuration: Any) -> None:
+    def on_init(self, configuration: Configuration) -> None:
         """Called once per process, when the configuration was loaded.
 
         Args:
-            configuration: The `Configuration` that the extension was added to.
+            configuration: The configuration that the extension was added to.
         """
 
     def on_before_advice(self, task: Any, execution: Execution, context: Context) -> None:
