@@ -194,7 +194,8 @@ class PandasSerializer(TableSerializer):
             import pandas
 
             strings = (pandas.arrays.StringArray, pandas.arrays.ArrowStringArray)
-            name = {type(pandas.NaT): "pandas.NaT", type(pandas.NA): "pandas.NA"}.get(cls)
+            lacking = {type(pandas.NaT): "pandas.NaT", type(pandas.NA): "pandas.NA"}
+            name = lacking.get(cls, "")
             if issubclass(cls, strings):
                 name = "pandas.arrays.StringArray"
             elif getattr(pandas.arrays, cls.__qualname__, None) is cls is not pandas.Categorical:
