@@ -1,4 +1,4 @@
-"""Tables, columns and other values of pandas as JSON. Loaded only where pandas is.
+"""Values of pandas as JSON. Loaded only where pandas is, or where the data names it.
 
 | type                               | representation                                          |
 |------------------------------------|---------------------------------------------------------|
@@ -72,6 +72,15 @@ def _timedeltas(_cls: Any, data: Any) -> Any:
     return _with_frequency(pandas.TimedeltaIndex(times), frequency).array
 
 
+def _listed(array: Any) -> Any:
+    import pandas
+
+    # Few bytes of data make a range of any length.
+    if isinstance(array, pandas.RangeIndex):
+        raise DeserializationError("A range is no array")
+    return array
+
+
 def _index(cls: Any, data: Any) -> Any:
     import pandas
 
@@ -89,7 +98,7 @@ def _write_index(index: Any) -> Any:
 def _column(array: Any) -> Any:
     import pandas
 
-    return pandas.Series(array, dtype=array.dtype, copy=False)
+    return pandas.Series(_listed(array), dtype=array.dtype, copy=False)
 
 
 def _series(_cls: Any, data: Any) -> Any:
@@ -104,9 +113,10 @@ def _frame(cls: Any, data: Any) -> Any:
 
     index, columns, arrays, attrs = data
     series = dict(enumerate(map(_column, arrays)))
-    frame = cls(series, index=pandas.RangeIndex(len(index)), copy=False)
+    # Said first: to a longer index pandas would fill them up.
     if any(len(column) != len(index) for column in series.values()):
         raise DeserializationError("The columns of a table differ in length")
+    frame = cls(series, index=pandas.RangeIndex(len(index)), copy=False)
     frame.index, frame.columns, frame.attrs = index, columns, attrs
     return frame
 
@@ -129,9 +139,27 @@ def _write_strings(array: Any) -> Any:
     return [list(array), dtype.storage, isinstance(dtype.na_value, float)]
 
 
+def _write_multi_index(index: Any) -> Any:
+    from pandas import Index, RangeIndex
+
+    levels = [
+        Index(list(level), name=level.name) if type(level) is RangeIndex else level
+        for level in index.levels
+    ]
+    return [levels, [list(codes) for codes in index.codes], list(index.names)]
+
+
+def _multi_index(cls: Any, data: Any) -> Any:
+    levels, codes, names = data
+    return cls(list(map(_listed, levels)), codes, names=names)
+
+
 _INDEX = Kind(_write_index, _index)
 _MASKED = Kind(lambda array: [array._data, array._mask], lambda cls, data: cls(*data))
-_INTERVALS = Kind(lambda v: [v.left, v.right, v.closed], lambda cls, data: cls.from_arrays(*data))
+_INTERVALS = Kind(
+    lambda v: [_array_of(v.left), _array_of(v.right), v.closed],
+    lambda cls, data: cls.from_arrays(*data),
+)
 
 
 class PandasSerializer(TableSerializer):
@@ -150,10 +178,7 @@ class PandasSerializer(TableSerializer):
             lambda index: [index.start, index.stop, index.step, index.name],
             lambda cls, data: cls(*data[:3], name=data[3]),
         ),
-        "pandas.MultiIndex": Kind(
-            lambda index: [list(index.levels), [list(c) for c in index.codes], list(index.names)],
-            lambda cls, data: cls(levels=data[0], codes=data[1], names=data[2]),
-        ),
+        "pandas.MultiIndex": Kind(_write_multi_index, _multi_index),
         "pandas.Timestamp": Kind(
             lambda time: [time.asm8, _zone_of(time)],
             lambda cls, data: _in_zone(cls(data[0]), data[1]),
@@ -188,6 +213,12 @@ class PandasSerializer(TableSerializer):
         "pandas.NaT": Kind(lambda value: None, lambda nat, data: nat),
         "pandas.NA": Kind(lambda value: None, lambda na, data: na),
     }
+
+    def deserialize_value(self, representation: Any) -> Any:
+        name, data = checked(representation, list)
+        if checked(name, str).startswith("pandas.arrays."):
+            list(map(_listed, checked(data, list)))
+        return super().deserialize_value(representation)
 
     def _name_of(self, cls: type) -> str | None:
         if cls not in self._known and cls.__module__.partition(".")[0] == "pandas":

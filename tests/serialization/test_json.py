@@ -543,3 +543,23 @@ class TestPandas:
     def test_damaged_values_are_typed_errors(self, tree):
         with pytest.raises(DeserializationError):
             read(json.dumps({"_serializer": "PandasSerializer", "value": tree}).encode())
+
+    @pytest.mark.parametrize(
+        ("name", "parts"),
+        [
+            ("pandas.arrays.IntervalArray", ["RANGE", "RANGE", "right"]),
+            ("pandas.arrays.DatetimeArray", ["RANGE", None, None]),
+            ("pandas.arrays.StringArray", ["RANGE", "python", False]),
+            ("pandas.MultiIndex", [["RANGE"], [[0]], ["a"]]),
+            ("pandas.DataFrame", ["RANGE", ["a"], ["RANGE"], {}]),
+        ],
+    )
+    def test_few_bytes_make_no_array_of_any_length(self, name, parts):
+        long = {
+            "_serializer": "PandasSerializer",
+            "value": ["pandas.RangeIndex", [0, 10**13, 1, None]],
+        }
+        tree = {"_serializer": "PandasSerializer", "value": [name, parts]}
+        text = json.dumps(tree).replace('"RANGE"', json.dumps(long))
+        with pytest.raises(DeserializationError):
+            read(text.encode())
