@@ -104,10 +104,14 @@ def configuration_variables() -> dict[str, str]:
     return {name: os.environ[name] for name in names if name in os.environ}
 
 
+_MOST_NAMES = 20  # that a message lists
+
+
 def has_no_configuration(name: str, module: Any) -> ConfigurationMissingError:
     spec = getattr(module, "__spec__", None)
     unfinished = getattr(spec, "_initializing", False)
-    names = [each for each in vars(module) if not each.startswith("_")]
+    names = sorted(each for each in vars(module) if not each.startswith("_"))
+    more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
     return ConfigurationMissingError(
         f"The configuration module {name!r} ({getattr(module, '__file__', None)}) has no "
         "variable 'configuration'"
@@ -115,7 +119,7 @@ def has_no_configuration(name: str, module: Any) -> ConfigurationMissingError:
             ": it is still being imported. It must not import the module that has the tasks "
             "before that variable is set."
             if unfinished
-            else f". It has: {', '.join(sorted(names)) or 'nothing'}."
+            else f". It has: {', '.join(names[:_MOST_NAMES]) or 'nothing'}{more}."
         )
         + "\n"
         + EXAMPLE

@@ -32,7 +32,8 @@ LISTING = """
     def members():
         path = get_distribution_archive(bandsaw.get_configuration()).path
         import zipfile
-        return {name for name in zipfile.ZipFile(path).namelist() if "bandsaw" not in name}
+        names = zipfile.ZipFile(path).namelist()
+        return {name for name in names if "bandsaw" not in name and not name.endswith("/")}
 """
 
 

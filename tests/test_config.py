@@ -186,6 +186,14 @@ def test_what_the_module_itself_cannot_import_is_its_own_error(module):
     assert not isinstance(caught.value, bandsaw.errors.BandsawError)
 
 
+def test_the_error_of_a_module_with_many_names_lists_some():
+    with pytest.raises(
+        ConfigurationMissingError, match=r"It has: .*, [A-Za-z_]+ and \d+ more\."
+    ) as e:
+        get_configuration("os")
+    assert len(str(e.value)) < 1000
+
+
 def test_a_module_without_the_variable_says_what_it_has(module):
     name = module("other_configuration", "config = 1\n")
     with pytest.raises(ConfigurationMissingError, match="It has: config") as caught:

@@ -168,6 +168,22 @@ def test_an_archive_tells_how_it_is_used(archive_project):
         assert archive_project.run("archive.pyz", option, "x", check=False).returncode == 2
 
 
+def test_python_imports_namespace_packages_of_an_archive_on_its_path(tmp_path, monkeypatch):
+    (tmp_path / "spaced" / "inner").mkdir(parents=True)
+    (tmp_path / "spaced" / "inner" / "one.py").write_text("x = 1")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    path = DistributionArchive(tmp_path / "a" / "archive.pyz", "spaced.inner.one").path
+    code = "import sys, spaced.inner.one as one; print(one.x, one.__file__)"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd="/",
+        env={**os.environ, "PYTHONPATH": str(path)},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert done.stdout == f"1 {path}/spaced/inner/one.py\n"
+
+
 def test_what_is_missing_at_the_far_end_is_said_there(archive_project):
     # The archive without the script: the task cannot be found.
     folder = archive_project.folder

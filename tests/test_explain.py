@@ -93,6 +93,7 @@ def test_a_task_that_was_never_called_has_no_entry(workflow):
         ("[1, 3]", ["argument `data[1]`: 3, was 2"]),
         ("[1, 2, 3]", ["argument `data[2]` is new: 3"]),
         ("[1]", ["argument `data[1]` is not there any more: it was 2"]),
+        ("[]", [f"argument `data[{n - 1}]` is not there any more: it was {n}" for n in (1, 2)]),
         ("(1, 2)", ["argument `data` differs in its contents: 1, 2"]),
         (
             "[1, 2], options={'a': [True]}",

@@ -8,7 +8,8 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Callable, NamedTuple, Optional
 
@@ -86,14 +87,25 @@ def write_zip(content: Content, stream: BinaryIO) -> None:
     import zipfile
 
     with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name in sorted([*content.members, MANIFEST]):
+        for name in sorted([*content.members, MANIFEST, *_namespaces(content.members)]):
             info = zipfile.ZipInfo(name, _TIME)
             info.compress_type = zipfile.ZIP_DEFLATED
             info.create_system = 3  # what it is on POSIX, and elsewhere would not be
+            if name.endswith("/"):
+                info.external_attr = 0o40700 << 16
+                archive.writestr(info, b"")
+                continue
             is_executable = content.members.get(name, {}).get("executable")
             info.external_attr = (0o700 if is_executable else 0o600) << 16
             data = content.manifest_bytes() if name == MANIFEST else content.read(name)
             archive.writestr(info, data)
+
+
+def _namespaces(members: Collection[str]) -> list[str]:
+    # Most Pythons find a package without `__init__.py` in a zip only by an entry of its folder.
+    sources = [name for name in members if name.endswith(".py")]
+    folders = {name[: slash.start() + 1] for name in sources for slash in re.finditer("/", name)}
+    return sorted(folder for folder in folders if f"{folder}__init__.py" not in members)
 
 
 def content_of_zip(path: Path) -> Content:

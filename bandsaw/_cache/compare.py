@@ -153,7 +153,8 @@ def _told_whole(texts: Mapping[str, str], parts: Mapping[str, str]) -> set[str]:
         if path not in parts and _CONTAINER.fullmatch(text):
             below = [part for part in parts if part.startswith((f"{path}[", f"{path}."))]
             if below:
-                found.update([path, *below])
+                # All parts beside an empty container are new.
+                found.update([path] if text in ("{}", "[]", "()") else [path, *below])
     return found
 
 

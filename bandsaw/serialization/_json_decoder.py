@@ -147,7 +147,7 @@ class _Reader:
         serializer = None
         if type(name) is str:
             # Said first: whatever else the object has is not for this one to judge.
-            serializer = self._by_name.get(name) or self._numpy(name)
+            serializer = self._by_name.get(name) or self._installed(name)
         if len(found) != 2 or "value" not in found or serializer is None:
             raise DeserializationError(
                 "A typed value is not an object of a name '_serializer' and a 'value'"
@@ -161,9 +161,13 @@ class _Reader:
                 f"The data is not what {name} wrote: {type(error).__name__}: {error}"
             ) from error
 
-    def _numpy(self, name: str) -> ValueSerializer:
-        if name != "NumpySerializer":
-            raise UnknownSerializerError(f"Unknown serializer {name!r}")
-        from ._numpy import NumpySerializer
+    def _installed(self, name: str) -> ValueSerializer:
+        if name == "NumpySerializer":
+            from ._numpy import NumpySerializer
 
-        return self._by_name.setdefault(name, NumpySerializer())
+            return self._by_name.setdefault(name, NumpySerializer())
+        if name == "PandasSerializer":
+            from ._pandas import PANDAS
+
+            return PANDAS
+        raise UnknownSerializerError(f"Unknown serializer {name!r}")

@@ -210,6 +210,11 @@ def _builtin_serializer(value: Any) -> ValueSerializer:
 
         if NumpySerializer().can_serialize_value(value):
             return NumpySerializer()
+    if "pandas" in sys.modules:
+        from ._pandas import PANDAS
+
+        if PANDAS.can_serialize_value(value):
+            return PANDAS
     raise UnserializableError(
         "no value serializer knows its type. Derive its class from bandsaw.SerializableValue, or "
         "append a ValueSerializer for it to JsonSerializer.value_serializers"

@@ -72,6 +72,18 @@ def find_circle(value: Any) -> tuple[str, Any] | None:
 def _children(value: Any) -> Iterator[tuple[str, Any]]:
     if isinstance(value, _OPAQUE):
         return
+    kind = f"{type(value).__module__.partition('.')[0]}.{type(value).__qualname__}"
+    if kind == "pandas.DataFrame":
+        for name, column in value.items():
+            yield f"[{short_repr(name)}]", column
+        return
+    if kind == "pandas.Series":
+        if value.dtype.kind != "O" or hasattr(value.dtype, "na_value"):
+            yield ".array", value.array
+        else:
+            for index, item in enumerate(value):
+                yield f".iloc[{index}]", item
+        return
     if isinstance(value, dict):
         for key, item in dict.items(value):
             yield f"[{short_repr(key)}]", item

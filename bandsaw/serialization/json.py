@@ -31,8 +31,8 @@ class JsonSerializer(Serializer):
       serializer that wrote it, and `value`, its representation. So are NaN and the infinities,
       integers with more digits than Python would read, and dicts with the key `_serializer`.
     - The built-in value serializers know the value types of Python and its standard library,
-      exceptions and their classes, enums, data classes, NumPy's arrays and scalars, and
-      `SerializableValue`s.
+      exceptions and their classes, enums, data classes, NumPy's arrays and scalars, tables,
+      columns, indexes and scalars of pandas, and `SerializableValue`s.
     - A subclass of a type is not of that type: it needs a value serializer of its own.
 
     Data can only name classes of the kind that a value serializer handles, in modules that are

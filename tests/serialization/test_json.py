@@ -446,3 +446,120 @@ class TestNumpy:
 
     def read_array(self, tree):
         return read(json.dumps({"_serializer": "NumpySerializer", "value": tree}).encode())
+
+
+class TestPandas:
+    pandas = pytest.importorskip("pandas")
+    days = pandas.date_range("2020-03-28", periods=3, freq="D", tz="Europe/Berlin", name="day")
+
+    @pytest.mark.parametrize(
+        "make",
+        [
+            lambda pd: pd.Timestamp("2020-10-25 00:30", tz="UTC").tz_convert("Europe/Berlin"),
+            lambda pd: pd.Timestamp("2020-01-01 00:00:00.123456789"),
+            lambda pd: pd.Timedelta("1.5us"),
+            lambda pd: pd.NaT,
+            lambda pd: pd.NA,
+            lambda pd: pd.Period("2020Q1"),
+            lambda pd: pd.Interval(0.5, 1, closed="both"),
+        ],
+    )
+    def test_scalars_come_back_the_same(self, make):
+        value = make(self.pandas)
+        back = read(written({"a": [value]}))["a"][0]
+        assert type(back) is type(value)
+        assert repr(back) == repr(value)
+        assert getattr(back, "unit", None) == getattr(value, "unit", None)
+
+    @pytest.mark.parametrize(
+        "make",
+        [
+            lambda pd: pd.Series([1.5, None, -0.0], name="s", index=["a", "b", "b"]),
+            lambda pd: pd.Series(["a", None]),
+            lambda pd: pd.Series(["a", None], dtype=object),
+            lambda pd: pd.Series(["a", pd.NA], dtype="string"),
+            lambda pd: pd.Series([1, None], dtype="Int8", name=("a", 1)),
+            lambda pd: pd.Series([1.5, None], dtype="Float32"),
+            lambda pd: pd.Series([True, None], dtype="boolean"),
+            lambda pd: pd.Series([1, "a", None, (1, 2)]),
+            lambda pd: pd.Series(["x", None]).astype("category"),
+            lambda pd: pd.Series(TestPandas.days),
+            lambda pd: pd.Series(pd.period_range("2020", periods=3, freq="M")),
+            lambda pd: pd.Series(pd.IntervalIndex.from_breaks([0, 1, 2])),
+            lambda pd: pd.Series([], dtype=float),
+        ],
+    )
+    def test_columns_come_back_the_same(self, make):
+        value = make(self.pandas)
+        value.attrs["unit"] = ("m", 2)
+        back = read(written([value]))[0]
+        self.pandas.testing.assert_series_equal(back, value, check_exact=True)
+        assert list(map(type, back)) == list(map(type, value))
+        assert back.attrs == value.attrs
+
+    @pytest.mark.parametrize(
+        "make",
+        [
+            lambda pd: pd.DataFrame({1: [1, 2], "a": ["x", None]}),
+            lambda pd: pd.DataFrame([[1, 2.0]], columns=["a", "a"]),
+            lambda pd: pd.DataFrame({"v": 1}, index=TestPandas.days),
+            lambda pd: pd.DataFrame(
+                [[1, 2]],
+                index=pd.MultiIndex.from_tuples([(1, "a")], names=["u", None]),
+                columns=pd.MultiIndex.from_product([["p"], [1, 2]]),
+            ),
+            lambda pd: pd.DataFrame({"v": 1}, index=pd.timedelta_range("1D", periods=2)),
+            lambda pd: pd.DataFrame({"v": 1}, index=pd.CategoricalIndex(["a", "b"])),
+            lambda pd: pd.DataFrame(),
+            lambda pd: pd.DataFrame(index=[1, 2]),
+            lambda pd: pd.DataFrame(columns=["a"]),
+        ],
+    )
+    def test_tables_come_back_the_same(self, make):
+        value = make(self.pandas)
+        back = read(written([value]))[0]
+        options = {"check_exact": True, "check_index_type": "equiv", "check_freq": True}
+        self.pandas.testing.assert_frame_equal(back, value, **options)
+        assert list(map(type, back.columns)) == list(map(type, value.columns))
+
+    def test_what_cannot_be_written_is_told_with_its_column(self):
+        table = self.pandas.DataFrame({"a": [1, 2], "b": [1, object()]})
+        with pytest.raises(UnserializableError, match=r"builtins.object at value\['b'\].iloc\[1\]"):
+            written(table)
+        table = self.pandas.DataFrame({"a": self.pandas.arrays.SparseArray([0])})
+        with pytest.raises(UnserializableError, match=r"SparseArray at value\['a'\].array"):
+            written(table)
+
+    @pytest.mark.parametrize(
+        "tree",
+        [
+            ["pandas.read_pickle", "x"],
+            ["pandas.Series", [1, 2, 3, 4]],
+            ["pandas.DataFrame", []],
+            ["pandas.Period", [1, "x"]],
+            ["pandas.arrays.StringArray", [["a"], "x", False]],
+        ],
+    )
+    def test_damaged_values_are_typed_errors(self, tree):
+        with pytest.raises(DeserializationError):
+            read(json.dumps({"_serializer": "PandasSerializer", "value": tree}).encode())
+
+    @pytest.mark.parametrize(
+        ("name", "parts"),
+        [
+            ("pandas.arrays.IntervalArray", ["RANGE", "RANGE", "right"]),
+            ("pandas.arrays.DatetimeArray", ["RANGE", None, None]),
+            ("pandas.arrays.StringArray", ["RANGE", "python", False]),
+            ("pandas.MultiIndex", [["RANGE"], [[0]], ["a"]]),
+            ("pandas.DataFrame", ["RANGE", ["a"], ["RANGE"], {}]),
+        ],
+    )
+    def test_few_bytes_make_no_array_of_any_length(self, name, parts):
+        long = {
+            "_serializer": "PandasSerializer",
+            "value": ["pandas.RangeIndex", [0, 10**13, 1, None]],
+        }
+        tree = {"_serializer": "PandasSerializer", "value": [name, parts]}
+        text = json.dumps(tree).replace('"RANGE"', json.dumps(long))
+        with pytest.raises(DeserializationError):
+            read(text.encode())
