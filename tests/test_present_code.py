@@ -2713,6 +2713,16 @@ USED = {
         def pid():
             return Point(os.getpid()).x
         """,
+    "a class with the name of its base": """
+        from json import JSONDecoder
+
+        class JSONDecoder(JSONDecoder):
+            def pid(self):
+                return os.getpid()
+
+        def pid():
+            return JSONDecoder().pid()
+        """,
 }
 if sys.version_info >= (3, 12):
     USED["a class with parameters of its own"] = """

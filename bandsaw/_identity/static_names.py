@@ -131,6 +131,8 @@ def changed_members(cls: type, members: Mapping[str, Any]) -> Iterator[tuple[str
         names = [target.id for target in targets if is_a(target, ast.Name)]
         bound.update(dict.fromkeys((getattr(child, "name", None), *names), child))
     bases = [said_by(base, attributes_of(module)) for base in node.bases]
+    # `class Parser(Parser)` has taken the name of its base.
+    bases = [MISSING if base is cls else base for base in bases]
     # Others, such as `typing.NamedTuple`, are functions that put others in their place.
     are_classes = all(base is MISSING or is_a(base, type) for base in bases)
     # A metaclass, as that of `typing.TypedDict`, may do so as well.
