@@ -1148,6 +1148,33 @@ def test_what_a_compiled_module_of_the_project_has_counts_by_its_file(monkeypatc
     del sys.modules["uses_fast"]
 
 
+def test_what_a_compiled_module_of_the_project_imports_counts(monkeypatch, project):
+    (suffix, *_) = importlib.machinery.EXTENSION_SUFFIXES
+
+    def ids(helper):
+        using = "import fast\ndef f(x): return fast.K()\n"
+        modules = project(fast="", helper=helper, uses_fast=using)
+        fast, helper = importlib.import_module("fast"), importlib.import_module("helper")
+        fast.__file__ = str(modules / f"fast{suffix}")
+        (modules / f"fast{suffix}").write_bytes(b"compiled once")
+        fast.K, fast.plain = type("K", (), {"__module__": "fast"}), Global()
+        fast.helper, fast.g, fast.SEEN = helper, helper.g, []
+        task = importlib.import_module("uses_fast").f
+
+        def made():
+            return fingerprint(task), *(execution_id_of({"a": a}) for a in (fast.K, fast.plain))
+
+        found = made()
+        fast.SEEN.append(1)
+        assert found == made()
+        return set(found)
+
+    first = ids("K = 1\ndef g(): return K")
+    assert len(first) == 3 and first == ids("K = 1\ndef g(): return K  # the same")
+    assert not first & ids("K = 1\ndef g(): return -K")
+    assert not first & ids("K = 2\ndef g(): return K")
+
+
 @pytest.mark.skipif(
     importlib.util.find_spec("omegaconf") is not None, reason="makes a package of that name"
 )

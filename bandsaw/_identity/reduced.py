@@ -11,7 +11,8 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 from .._system.importing import late_import
-from .firstparty import canonical_module_name, global_name, is_first_party
+from .compiled import open_global
+from .firstparty import canonical_module_name, is_first_party
 from .forms import PARTS, Fields, Form, NoForm, Written, pairs_form
 from .kinds import attributes_of, defines, is_a, is_changeable
 
@@ -51,7 +52,8 @@ def open_reduced(value: Any) -> Form:
     if is_a(reduced, str):
         module = getattr(value, "__module__", None) or kind.__module__
         home = canonical_module_name(module) if is_first_party(str(module)) else str(module)
-        parts: list[Any] = [Written(global_name(home, reduced))]
+        named = open_global(home, reduced)
+        parts: list[Any] = [named if is_a(named, Form) else Written(named)]
         wrapped = attributes_of(value).get("__wrapped__")
         if wrapped is not None:
             # A decorator made it, such as that of cachetools.
