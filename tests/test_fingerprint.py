@@ -1029,6 +1029,26 @@ def test_what_numba_compiles_counts_by_the_types_that_it_was_given(project):
     assert made(True, "int32(int32)") == made(True, "float64(float64)")
 
 
+def test_generalized_functions_of_numba_count_by_their_function_and_options(project):
+    project(
+        numba__dot____init__="",
+        numba__dot__np__dot____init__="",
+        numba__dot__np__dot__ufunc__dot____init__="",
+        numba__dot__np__dot__ufunc__dot__gufunc="class GUFunc: pass",
+    )
+
+    def made(function, signature="(n)->()", types_=("float64",), frozen=True):
+        made = importlib.import_module("numba.np.ufunc.gufunc").GUFunc()
+        held = {"py_func": function, "signature": signature, "_sigs": types_}
+        builder = types.SimpleNamespace(**held, _cres=threading.Lock())
+        vars(made).update(gufunc_builder=builder, _frozen=frozen)
+        return execution_id_of({"a": made})
+
+    assert made(abs) == made(abs)
+    assert len({made(abs), made(len), made(abs, "(n)->(n)"), made(abs, types_=("int",))}) == 4
+    assert made(abs, frozen=False) == made(abs, types_=("int",), frozen=False)
+
+
 def test_callbacks_and_stencils_of_numba_count_by_their_function_and_options(project):
     project(
         numba__dot____init__="",

@@ -57,6 +57,16 @@ def _stencil(value: Any, writer: AnyWriter) -> Form:
     return Form(b"!stencil;", PARTS, parts)
 
 
+def _generalized(value: Any, writer: AnyWriter) -> Form:
+    held = attributes_of(value)
+    builder = attributes_of(held.get("gufunc_builder"))
+    if "py_func" not in builder:
+        return _as_pickled(value)
+    types = [str(each) for each in builder.get("_sigs", ()) if held.get("_frozen")]
+    names = ("py_func", "signature", "targetoptions", "writable_args", "identity")
+    return Form(b"!generalized;", PARTS, (*map(builder.get, names), types))
+
+
 def _jitted(value: Any, writer: AnyWriter) -> Form:
     held = attributes_of(value)
     info = held.get("_jit_info")
@@ -143,6 +153,7 @@ def _as_pickled(value: Any) -> Form:
 BY_NAME = {
     "numba.core.registry.CPUDispatcher": _compiled,
     "numba.np.ufunc.dufunc.DUFunc": _compiled,
+    "numba.np.ufunc.gufunc.GUFunc": _generalized,
     "numba.core.ccallback.CFunc": _callback,
     "numba.stencils.stencil.StencilFunc": _stencil,
     "jaxlib._jax.PjitFunction": _jitted,
