@@ -722,6 +722,24 @@ def test_an_iterator_is_refused_with_the_way_out(iterator, wrap):
         digest(wrap(iterator))
 
 
+class Filter:
+    """Goes on step by step and pickles, as filters of statsmodels do."""
+
+    def __init__(self, values):
+        self.values = values
+
+    def __next__(self):
+        raise StopIteration
+
+    def __reduce__(self):
+        return Filter, (self.values,)
+
+
+def test_an_object_with_steps_that_pickles_in_a_way_of_its_own_is_no_iterator():
+    first = execution_id_of({"a": Filter([1])})
+    assert first == execution_id_of({"a": Filter([1])}) != execution_id_of({"a": Filter([2])})
+
+
 def test_a_future_is_refused_by_its_own_path_with_the_way_out():
     with pytest.raises(IdentityError, match=r"value\['a'\]\[1\] has no.*result\(\)$"):
         digest({"a": [1, Future()]})

@@ -1029,6 +1029,26 @@ def test_what_numba_compiles_counts_by_the_types_that_it_was_given(project):
     assert made(True, "int32(int32)") == made(True, "float64(float64)")
 
 
+def test_generalized_functions_of_numba_count_by_their_function_and_options(project):
+    project(
+        numba__dot____init__="",
+        numba__dot__np__dot____init__="",
+        numba__dot__np__dot__ufunc__dot____init__="",
+        numba__dot__np__dot__ufunc__dot__gufunc="class GUFunc: pass",
+    )
+
+    def made(function, signature="(n)->()", types_=("float64",), frozen=True):
+        made = importlib.import_module("numba.np.ufunc.gufunc").GUFunc()
+        held = {"py_func": function, "signature": signature, "_sigs": types_}
+        builder = types.SimpleNamespace(**held, _cres=threading.Lock())
+        vars(made).update(gufunc_builder=builder, _frozen=frozen)
+        return execution_id_of({"a": made})
+
+    assert made(abs) == made(abs)
+    assert len({made(abs), made(len), made(abs, "(n)->(n)"), made(abs, types_=("int",))}) == 4
+    assert made(abs, frozen=False) == made(abs, types_=("int",), frozen=False)
+
+
 def test_callbacks_and_stencils_of_numba_count_by_their_function_and_options(project):
     project(
         numba__dot____init__="",
@@ -1146,6 +1166,33 @@ def test_what_a_compiled_module_of_the_project_has_counts_by_its_file(monkeypatc
     assert len(first) == 3 and first == ids("b", b"compiled once")
     assert not first & ids("c", b"compiled anew")
     del sys.modules["uses_fast"]
+
+
+def test_what_a_compiled_module_of_the_project_imports_counts(monkeypatch, project):
+    (suffix, *_) = importlib.machinery.EXTENSION_SUFFIXES
+
+    def ids(helper):
+        using = "import fast\ndef f(x): return fast.K()\n"
+        modules = project(fast="", helper=helper, uses_fast=using)
+        fast, helper = importlib.import_module("fast"), importlib.import_module("helper")
+        fast.__file__ = str(modules / f"fast{suffix}")
+        (modules / f"fast{suffix}").write_bytes(b"compiled once")
+        fast.K, fast.plain = type("K", (), {"__module__": "fast"}), Global()
+        fast.helper, fast.g, fast.SEEN = helper, helper.g, []
+        task = importlib.import_module("uses_fast").f
+
+        def made():
+            return fingerprint(task), *(execution_id_of({"a": a}) for a in (fast.K, fast.plain))
+
+        found = made()
+        fast.SEEN.append(1)
+        assert found == made()
+        return set(found)
+
+    first = ids("K = 1\ndef g(): return K")
+    assert len(first) == 3 and first == ids("K = 1\ndef g(): return K  # the same")
+    assert not first & ids("K = 1\ndef g(): return -K")
+    assert not first & ids("K = 2\ndef g(): return K")
 
 
 @pytest.mark.skipif(

@@ -1,4 +1,6 @@
-"""The canonical forms of what compiled packages make of a function: what it is made of.
+"""The canonical forms of compiled code: what packages compile, and modules of the project.
+
+Functions that packages have compiled count by what they are made of.
 
 What numba and jax compile pickles as, or stores, in which line and file a function is, and has
 random names or much of the compiler. Proxies of wrapt claim all that the wrapped function has.
@@ -6,12 +8,15 @@ random names or much of the compiler. Proxies of wrapt claim all that the wrappe
 
 from __future__ import annotations
 
-from types import GetSetDescriptorType, MemberDescriptorType
-from typing import TYPE_CHECKING, Any, Optional
+import sys
+from types import FunctionType, GetSetDescriptorType, MemberDescriptorType, ModuleType
+from typing import TYPE_CHECKING, Any, Optional, Union
 
 from .._system.importing import late_import
-from .forms import PARTS, Form
-from .kinds import attributes_of, mro_of, name_of
+from .first_values import first_form, kept_as_first, known_form
+from .firstparty import compiled_file, global_name
+from .forms import PARTS, Form, Written
+from .kinds import attributes_of, is_a, is_below, module_of, mro_of, name_of
 
 if TYPE_CHECKING:
     from .forms import AnyWriter
@@ -52,6 +57,16 @@ def _stencil(value: Any, writer: AnyWriter) -> Form:
     return Form(b"!stencil;", PARTS, parts)
 
 
+def _generalized(value: Any, writer: AnyWriter) -> Form:
+    held = attributes_of(value)
+    builder = attributes_of(held.get("gufunc_builder"))
+    if "py_func" not in builder:
+        return _as_pickled(value)
+    types = [str(each) for each in builder.get("_sigs", ()) if held.get("_frozen")]
+    names = ("py_func", "signature", "targetoptions", "writable_args", "identity")
+    return Form(b"!generalized;", PARTS, (*map(builder.get, names), types))
+
+
 def _jitted(value: Any, writer: AnyWriter) -> Form:
     held = attributes_of(value)
     info = held.get("_jit_info")
@@ -88,6 +103,46 @@ _READ_BY_PYTHON = (GetSetDescriptorType, MemberDescriptorType)
 _OF_PROXIES = ("__wrapped__", "_self_wrapper", "_self_enabled", "_self_instance", "__self_dict__")
 
 
+def open_global(module: Any, name: Any) -> Union[bytes, Form]:
+    """Gives the form of a name: of a compiled module of the project, with what that imports."""
+    written = global_name(module, name)
+    imported = imports_of_compiled(module)
+    return Form(b"!compiled;", PARTS, (Written(written), *imported)) if imported else written
+
+
+def imports_of_compiled(module: Any) -> tuple[Any, ...]:
+    """Returns what a compiled module of the project holds, but for its own code.
+
+    Its file says nothing of code and values that it imports. Its values count as they were when
+    they were first seen: it may change its own.
+    """
+    if not compiled_file(str(module)):
+        return ()
+    home = sys.modules[module]
+    names = [name for name in attributes_of(home) if type(name) is str and name[:2] != "__"]
+    held = [(name, attributes_of(home)[name]) for name in sorted(names)]
+    code = [(name, value) for name, value in held
+            if is_a(value, FunctionType)
+            or (is_a(value, type) and module_of(value) != module)
+            or (is_a(value, ModuleType) and not is_below(value, module, name))]  # fmt: skip
+    values = known_form(home)
+    if values is None:
+        values = [(name, kept_as_first(value)) for name, value in held if _is_data(value)]
+        values = first_form(home, values)
+    return (code, values) if code or values else ()
+
+
+_PLAIN = (type(None), bool, int, float, complex, str, bytes)
+
+
+def _is_data(value: Any, depth: int = 9) -> bool:
+    if any(type(value) is kind for kind in (tuple, frozenset, list, set)):
+        return depth > 0 and all(_is_data(each, depth - 1) for each in value)
+    if type(value) is dict:
+        return depth > 0 and _is_data([*value, *value.values()], depth - 1)
+    return any(type(value) is kind for kind in _PLAIN)
+
+
 def _as_pickled(value: Any) -> Form:
     with late_import:
         from .reduced import open_reduced
@@ -98,6 +153,7 @@ def _as_pickled(value: Any) -> Form:
 BY_NAME = {
     "numba.core.registry.CPUDispatcher": _compiled,
     "numba.np.ufunc.dufunc.DUFunc": _compiled,
+    "numba.np.ufunc.gufunc.GUFunc": _generalized,
     "numba.core.ccallback.CFunc": _callback,
     "numba.stencils.stencil.StencilFunc": _stencil,
     "jaxlib._jax.PjitFunction": _jitted,

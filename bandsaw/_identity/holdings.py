@@ -17,6 +17,7 @@ from typing import Any, Optional
 
 from .by_source import Reader
 from .changes import Changes, private
+from .compiled import imports_of_compiled
 from .definitions import Body, Definition
 from .effects import Effects
 from .first_values import MISSING, first_contents, first_of_cell, is_other_than_first, kept_as_first
@@ -186,7 +187,7 @@ def members_form(cls: type, members: dict[str, Any]) -> Form:
         children += (name, value)
     compiled = compiled_file(module_of(cls))
     if compiled:
-        children += ("", compiled)
+        children += ("", (compiled, *imports_of_compiled(module_of(cls))))
     return Form(b"!members;", MAP, children)
 
 

@@ -11,9 +11,10 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 from .._system.importing import late_import
-from .firstparty import canonical_module_name, global_name, is_first_party
+from .compiled import open_global
+from .firstparty import canonical_module_name, is_first_party, is_standard_library
 from .forms import PARTS, Fields, Form, NoForm, Written, pairs_form
-from .kinds import attributes_of, defines, is_a, is_changeable
+from .kinds import attributes_of, defines, is_a, is_changeable, module_of, mro_of
 
 _PROTOCOL = 5
 # They give the same again and again.
@@ -30,7 +31,7 @@ def open_reduced(value: Any) -> Form:
     hint = ""
     if defines(kind, "read"):
         hint = ". Pass the path of a file, or a bandsaw.File"
-    elif defines(kind, "__next__") and kind not in _ENDLESS:
+    elif defines(kind, "__next__") and kind not in _ENDLESS and not _says_what_it_is(kind):
         raise NoForm("an iterator can be read only once. Pass a list or tuple of what it gives")
     reducer = copyreg.dispatch_table.get(kind)
     reduced: Any
@@ -51,7 +52,8 @@ def open_reduced(value: Any) -> Form:
     if is_a(reduced, str):
         module = getattr(value, "__module__", None) or kind.__module__
         home = canonical_module_name(module) if is_first_party(str(module)) else str(module)
-        parts: list[Any] = [Written(global_name(home, reduced))]
+        named = open_global(home, reduced)
+        parts: list[Any] = [named if is_a(named, Form) else Written(named)]
         wrapped = attributes_of(value).get("__wrapped__")
         if wrapped is not None:
             # A decorator made it, such as that of cachetools.
@@ -76,6 +78,12 @@ def open_reduced(value: Any) -> Form:
     parts.append(None if pairs is None else list(pairs) if is_ordered else pairs_form(pairs))
     tag = b"O" if function is _NEW else b"o"
     return Form(tag, PARTS, parts, ("", "", "", "", ""))
+
+
+def _says_what_it_is(kind: type) -> bool:
+    """Says whether a class that is no iterator of Python's own pickles in a way of its own."""
+    own = any("__reduce__" in attributes_of(base) for base in mro_of(kind)[:-1])
+    return own and not is_standard_library(module_of(kind))
 
 
 def _reduce_of_path() -> Any:
