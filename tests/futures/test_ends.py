@@ -431,6 +431,16 @@ def test_a_failure_that_nobody_has_asked_for_is_logged_at_the_end(run):
     assert "decorator.py" not in errors
 
 
+def test_a_failure_because_the_script_had_ended_says_what_to_do(run):
+    tasks = """
+@bandsaw.task(chain="two")
+def fail():
+    raise RuntimeError("can't create new thread at interpreter shutdown")
+"""
+    errors = run(tasks, "fail.submit()").stderr
+    assert "begins no thread after the script: have that wait for it." in errors
+
+
 INTERRUPTED = {
     "result": "futures[0].result()",
     "map": "list(hang.map(['pid', 'never']))",
