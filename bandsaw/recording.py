@@ -120,8 +120,7 @@ class Recorder(Extension):
         if "returned_files" in session.facts:
             from ._recording import returned
 
-            stamps = returned.stamps_of(session.facts["returned_files"])
-            call["facts"]["returned_stamps"] = stamps
+            call["facts"]["returned_stamps"] = returned.stamps_of(call["facts"])
         call["attempts"] = session._moderator.attempt
         task = session.task
         # As it was read last: to look whether it still holds would cost more than the record.

@@ -35,7 +35,7 @@ class Notes(bandsaw.Advice):
 
 class Large(bandsaw.Advice):
     def before(self, session):
-        session.note(host=2**70)
+        session.note(host=2**70, returned_files=5)
         session.proceed()
 
 class Raises(bandsaw.Advice):

@@ -17,6 +17,7 @@ from .._system.home import kept_folder
 from ..errors import BandsawError, InvalidValueError
 from .counts import Counts
 from .record_file import CALL, NONCE, SCHEMA, SECONDS_UNTIL_LOST, opened
+from .returned import paths_in
 
 # Named as here: in a damaged file the names of columns may be written otherwise.
 _RUN = ", ".join(
@@ -182,8 +183,7 @@ def calls_that_returned(connection: Any, path: str) -> list[dict[str, Any]]:
     return [
         call
         for call in calls
-        for returned in [call["facts"].get("returned_files", ())]
-        if any(path == at or path.startswith(at + os.sep) for at in returned)
+        if any(path == at or path.startswith(at + os.sep) for at in paths_in(call["facts"]))
     ]
 
 
