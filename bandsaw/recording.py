@@ -115,8 +115,10 @@ class Recorder(Extension):
         call["ended"] = time.time()
         call["cpu"] = time.thread_time() - call["cpu"]
         call["facts"] = dict(session.facts)
-        if "_nonce" in session.__dict__:  # it has left the process
-            call["facts"]["nonce"] = session.nonce
+        # Of each attempt that has left the process: it is the parent of the calls made there.
+        nonces = *session.__dict__.get("_nonces", ()), session.__dict__.get("_nonce", "")
+        if any(nonces):
+            call["facts"]["nonce"] = " ".join(nonces)
         if "returned_files" in session.facts:
             from ._recording import returned
 

@@ -167,7 +167,11 @@ def calls(connection: Any, run: str) -> list[dict[str, Any]]:
         (run,),
     )
     calls = [_call(row) for row in found]
-    keys = {f"{NONCE}{call['facts'].pop('nonce', '')}": call["key"] for call in calls}
+    keys = {
+        NONCE + nonce: call["key"]
+        for call in calls
+        for nonce in str(call["facts"].pop("nonce", "")).split()
+    }
     for call in calls:
         if str(call["parent"]).startswith(NONCE):  # it was called in another process
             call["parent"] = keys.get(call["parent"])
