@@ -32,6 +32,17 @@ def count(value: Any) -> Optional[str]:
 def checked_path(name: str, value: Any, of: str = "") -> Any:
     path = os.fspath(value) if isinstance(value, os.PathLike) else value
     if isinstance(path, str) and path:
+        is_of_home = path[:2] in ("~", "~/")
+        if is_of_home or "://" in path:
+            # Only then: every process of a task imports this module.
+            import warnings
+
+            instead = "Path(...).expanduser()" if is_of_home else "CachingAdvice(shared=...)"
+            warnings.warn(
+                f"{name}={value!r}{of} means a path of that very name in the working directory. "
+                f"Did you mean {instead}?",
+                stacklevel=3,
+            )
         return value
     raise InvalidValueError(f"{name}={value!r}{of} has to be a path.")
 

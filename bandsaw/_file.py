@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copyreg
 import os
 import threading
 from typing import Any, Callable, Optional, TypeVar, Union
@@ -154,7 +155,10 @@ class File:
         if type(self) is not File:
             if self._plain is None:
                 object.__setattr__(self, "_plain", File(self.path, self.to))
-            return _derived, (type(self), self._plain), getattr(self, "__dict__", None)
+            names = set(copyreg._slotnames(type(self))).difference(File.__slots__)  # type: ignore
+            slots = {name: getattr(self, name) for name in sorted(names) if hasattr(self, name)}
+            made_of = type(self), self._plain, *([slots] if slots else [])
+            return _derived, made_of, getattr(self, "__dict__", None)
         plain = File, (self.path,) if self.to is None else (self.path, self.to)
         carrier = FileCarrier.current()
         return plain if carrier is None else carrier.guarded(lambda: carrier.carried(self), plain)
@@ -188,8 +192,10 @@ class File:
         return digest
 
 
-def _derived(cls: type[File], plain: File) -> File:
+def _derived(cls: type[File], plain: File, slots: Optional[dict[str, Any]] = None) -> File:
     file = object.__new__(cls)
     File.__init__(file, plain.path, plain.to)
-    object.__setattr__(file, "_plain", plain)  # which carriers know
+    # Carriers know the plain one.
+    for name, value in {"_plain": plain, **(slots or {})}.items():
+        object.__setattr__(file, name, value)
     return file

@@ -327,6 +327,8 @@ class _Failure:
             self.is_known = True
             info = type(self.error), self.error, tracebacks.without_ours(self.error.__traceback__)
             message = "%s failed, and nobody has asked for its result."
+            if tracebacks.message_of(self.error).endswith("at interpreter shutdown"):
+                message += " This Python begins no thread after the script: have that wait for it."
             logger.error(message, self.what, exc_info=info)
 
     __del__ = tell

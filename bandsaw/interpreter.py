@@ -46,7 +46,7 @@ class Interpreter(SerializableValue):
                     f"{os.pathsep!r} in {entry!r}, an entry of an interpreter's path, would end it."
                 )
         self._executable = (
-            sys.executable if executable is None else _as_text("executable", executable)
+            sys.executable or "" if executable is None else _as_text("executable", executable)
         )
         self._environment: dict[str, str] = {}
 
@@ -134,10 +134,10 @@ class Interpreter(SerializableValue):
 
     def _is_this_one(self) -> bool:
         # Without resolving links: the executable of a virtual environment is one to its base.
-        if self._executable == sys.executable:
+        if self._executable == (sys.executable or ""):
             return True
         return os.path.normcase(os.path.abspath(self._executable)) == os.path.normcase(
-            os.path.abspath(sys.executable)
+            os.path.abspath(sys.executable or "")
         )
 
     def serialized(self) -> dict[str, Any]:

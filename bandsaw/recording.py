@@ -115,13 +115,14 @@ class Recorder(Extension):
         call["ended"] = time.time()
         call["cpu"] = time.thread_time() - call["cpu"]
         call["facts"] = dict(session.facts)
-        if "_nonce" in session.__dict__:  # it has left the process
-            call["facts"]["nonce"] = session.nonce
+        # Of each attempt that has left the process: it is the parent of the calls made there.
+        nonces = *session.__dict__.get("_nonces", ()), session.__dict__.get("_nonce", "")
+        if any(nonces):
+            call["facts"]["nonce"] = " ".join(nonces)
         if "returned_files" in session.facts:
             from ._recording import returned
 
-            stamps = returned.stamps_of(session.facts["returned_files"])
-            call["facts"]["returned_stamps"] = stamps
+            call["facts"]["returned_stamps"] = returned.stamps_of(call["facts"])
         call["attempts"] = session._moderator.attempt
         task = session.task
         # As it was read last: to look whether it still holds would cost more than the record.

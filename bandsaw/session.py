@@ -205,7 +205,8 @@ class Session:
     def _begin_attempt(self, moderator: _Moderator) -> None:
         self._walk = moderator
         self.result = None
-        self.__dict__.pop("_nonce", None)
+        if "_nonce" in self.__dict__:
+            self.__dict__.setdefault("_nonces", []).append(self.__dict__.pop("_nonce"))
 
     def save(self, stream: BinaryIO, environment: Optional[Mapping[str, str]] = None) -> None:
         """Writes everything but the advices themselves, as a zip.

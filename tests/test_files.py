@@ -153,7 +153,7 @@ else:
 def test_a_task_that_goes_to_another_folder_may_return_the_file_that_it_got(run, chain):
     run(f"""\
 class Text(File):
-    pass
+    __slots__ = ("encoding",)
 
 @bandsaw.task(chain={chain!r})
 def task(*files):
@@ -162,9 +162,13 @@ def task(*files):
     return files
 
 # main
-for file in (File("in.txt"), Text("in.txt")):
+text = Text("in.txt")
+object.__setattr__(text, "encoding", "ascii")
+for file in (File("in.txt"), text):
     os.chdir(os.path.dirname(os.path.abspath(__file__)))
-    assert task(file) == (file,)
+    returned, = task(file)
+    assert returned == file
+assert returned.encoding == "ascii"
 """)
 
 

@@ -1222,6 +1222,10 @@ GIVEN = {
     "    copyreg.pickle(Unit, reduced)",
     "a decorator that is called": "import functools\n"
     "functools.singledispatch(len).register(Unit)(reduced)",
+    "a decorator": "import installed_registry as kept\n@kept.register('unit')\n"
+    "def registered(unit): return helper(1)",
+    "a decorator of a class": "import installed_registry as kept\n@kept.register(name='unit')\n"
+    "class Registered:\n    def first(self): return helper(1)",
 }
 
 
@@ -1235,7 +1239,16 @@ def reducers():
     copyreg.dispatch_table.update(known)
 
 
-@pytest.mark.usefixtures("reducers")
+@pytest.fixture
+def registry(monkeypatch):
+    """An installed module whose functions keep what they are given."""
+    made = types.ModuleType("installed_registry")
+    made.__file__ = "/site-packages/installed_registry.py"
+    made.register = lambda *names, **keywords: lambda kept: kept
+    monkeypatch.setitem(sys.modules, "installed_registry", made)
+
+
+@pytest.mark.usefixtures("reducers", "registry")
 @pytest.mark.parametrize("given", sorted(GIVEN))
 def test_what_a_module_gives_to_an_installed_package_as_it_is_loaded_counts(project, given):
     text = f"""

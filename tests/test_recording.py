@@ -35,7 +35,7 @@ class Notes(bandsaw.Advice):
 
 class Large(bandsaw.Advice):
     def before(self, session):
-        session.note(host=2**70)
+        session.note(host=2**70, returned_files=5)
         session.proceed()
 
 class Raises(bandsaw.Advice):
@@ -750,6 +750,45 @@ def test_a_configuration_that_is_wrong_is_told_and_not_passed_over(project):
     done = project.run("-m", "bandsaw", "runs", "ls", check=False)
     assert done.returncode == 1
     assert "bandsaw.Configuration()" in done.stderr and "no record" not in done.stderr
+
+
+def test_calls_of_each_attempt_in_another_process_have_their_parent(project, bandsaw_runs):
+    project.write(
+        "bandsaw_config.py",
+        """
+        import bandsaw
+        from bandsaw.advices.retry import RetryAdvice
+        from bandsaw.advices.subprocess import SubprocessAdvice
+
+        configuration = (
+            bandsaw.Configuration()
+            .add_advice_chain(RetryAdvice(wait_initial=0, wait_jitter=0), SubprocessAdvice())
+            .add_advice_chain(name="plain")
+            .add_extension(bandsaw.recording.Recorder("calls.sqlite"))
+        )
+        """,
+    )
+    project.write(
+        "workflow.py",
+        """
+        import bandsaw
+
+        @bandsaw.task(chain="plain")
+        def inner():
+            pass
+
+        @bandsaw.task
+        def outer():
+            inner()
+            assert bandsaw.get_attempt() == 3
+
+        if __name__ == "__main__":
+            outer()
+        """,
+    )
+    project.run("workflow.py")
+    (outer,) = calls_of(bandsaw_runs, "outer")
+    assert [call["parent"] for call in calls_of(bandsaw_runs, "inner")] == [outer["key"]] * 3
 
 
 def test_facts_are_plain_data():

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import pickle
 import socket
 import sys
 import threading
+import time
 import weakref
 from collections.abc import Mapping
-from concurrent.futures import Future
+from concurrent.futures import Future, InvalidStateError
 from typing import Any, Callable, Optional
 
 from .._system.processes import in_forked_processes
@@ -42,6 +44,8 @@ def bandsaw_call(call, *args):
 _LARGE = 1 << 17
 # A worker that has another temporary folder than the caller cannot be told.
 _SECONDS_TO_TELL = 2.0
+# To start Ray anew takes longer.
+_SECONDS_TO_LOOK = 0.5
 
 
 class RayExecutor(EngineExecutor):
@@ -72,6 +76,7 @@ class RayExecutor(EngineExecutor):
         self._last: tuple[Any, Any, Any] = (None, None, None)
         # The engine's own reference of each of our futures.
         self._references: weakref.WeakKeyDictionary[Future[Any], Any] = weakref.WeakKeyDictionary()
+        self._watching, self._is_watched = threading.Lock(), False
 
     def _started(self) -> tuple[Any, Any]:
         ray = self._imported("ray")
@@ -125,17 +130,36 @@ class RayExecutor(EngineExecutor):
                 stored, last = [last], None
             reference = call.remote(pickle.dumps((function, *small, last), 5), *stored)
         ours = begun_future()
-        self._references[ours] = reference
+        with self._watching:
+            self._references[ours] = reference
+            if not self._is_watched:
+                threading.Thread(target=self._watch, daemon=True, name="bandsaw-ray").start()
+                self._is_watched = True
 
         def pass_on(theirs: Future[Any]) -> None:
-            try:
-                answer = theirs.result()
-                ours.set_result(_read(answer) if is_ours else answer)
-            except BaseException as error:
-                ours.set_exception(error)
+            with contextlib.suppress(InvalidStateError):
+                try:
+                    answer = theirs.result()
+                    ours.set_result(_read(answer) if is_ours else answer)
+                except BaseException as error:
+                    ours.set_exception(error)
 
         reference.future().add_done_callback(pass_on)
         return ours
+
+    def _watch(self) -> None:
+        """Ends the calls of a Ray that is shut down, which forgets them, as long as there are."""
+        while True:
+            time.sleep(_SECONDS_TO_LOOK)
+            is_there = self._imported("ray").is_initialized()
+            with self._watching:
+                running = [one for one in self._references if not one.done()]
+                self._is_watched = is_there and bool(running)
+                if not self._is_watched:
+                    break
+        for one in running:
+            with contextlib.suppress(InvalidStateError):
+                one.set_exception(ConnectionError("Ray was shut down (`ray.shutdown()`)"))
 
     def _bandsaw_engine(self, **more: Any) -> Engine:
         return super()._bandsaw_engine(store=self._stored, at=self._at, shares_memory=True)

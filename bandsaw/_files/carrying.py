@@ -267,7 +267,8 @@ class Arrived(FileCarrier):
             check_is_free(target, [file.path for file in (self._files or {}).values()])
             destinations.move(path, target)
             to = destinations.settled(to, place)
-        self._session.facts.setdefault("returned_files", []).append(target)
+        known = self._session.facts.get("returned_files")  # the task may have noted something
+        self._session.facts["returned_files"] = [*(known if type(known) is list else ()), target]
         return File(target, to)
 
 

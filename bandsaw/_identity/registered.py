@@ -1,6 +1,7 @@
 """What a module gives to installed packages as it is loaded: they call it, and name it nowhere.
 
-As in `yaml.SafeLoader.add_constructor("!unit", read_unit)` at the top level. It counts for all
+As in `yaml.SafeLoader.add_constructor("!unit", read_unit)` at the top level, or by a decorator with
+arguments that gives the function back as it is: `@Language.component("clean")`. It counts for all
 functions and classes of that module, with the statement.
 """
 

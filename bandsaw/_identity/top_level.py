@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 from functools import cached_property
+from itertools import chain
 from typing import Any, Optional
 
 from .changes import filling
@@ -25,6 +26,19 @@ def _statements_in(body: list[ast.stmt]) -> Iterator[ast.stmt]:
         if not (is_of_script(statement) or isinstance(statement, DEFINITIONS)):
             for name in ("body", "orelse", "handlers", "finalbody", "cases"):
                 yield from _statements_in(getattr(statement, name, []))
+
+
+def _with_calls(statement: ast.stmt) -> Iterator[ast.stmt]:
+    """Yields a statement. In place of a definition: what its decorators with arguments call."""
+    if not isinstance(statement, DEFINITIONS):
+        yield statement
+        return
+    is_test = statement.name[:4].lower() == "test"  # decorators of tests mark them
+    for each in () if is_test else statement.decorator_list:
+        texts = (getattr(e.value, "value", None) for e in getattr(each, "keywords", ()))
+        if getattr(each, "args", ()) or any(isinstance(text, str) for text in texts):
+            call = ast.Call(each, [ast.Name(statement.name, ast.Load())], [])
+            yield ast.fix_missing_locations(ast.copy_location(ast.Expr(call), each))
 
 
 def _root_of_call(statement: ast.stmt) -> Optional[str]:
@@ -81,7 +95,7 @@ class Bindings:
         self.assigned: dict[str, list[ast.stmt]] = {}
         self.defined: dict[str, bool] = {}
         self.imported: list[tuple[str, int, tuple[str, ...]]] = []
-        for statement in _statements_in(tree.body):
+        for statement in chain.from_iterable(map(_with_calls, _statements_in(tree.body))):
             root = _root_of_call(statement)
             if root is not None:
                 self.assigned.setdefault(f"{root}{CALLED}", []).append(statement)

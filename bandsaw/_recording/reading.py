@@ -17,6 +17,7 @@ from .._system.home import kept_folder
 from ..errors import BandsawError, InvalidValueError
 from .counts import Counts
 from .record_file import CALL, NONCE, SCHEMA, SECONDS_UNTIL_LOST, opened
+from .returned import paths_in
 
 # Named as here: in a damaged file the names of columns may be written otherwise.
 _RUN = ", ".join(
@@ -166,7 +167,11 @@ def calls(connection: Any, run: str) -> list[dict[str, Any]]:
         (run,),
     )
     calls = [_call(row) for row in found]
-    keys = {f"{NONCE}{call['facts'].pop('nonce', '')}": call["key"] for call in calls}
+    keys = {
+        NONCE + nonce: call["key"]
+        for call in calls
+        for nonce in str(call["facts"].pop("nonce", "")).split()
+    }
     for call in calls:
         if str(call["parent"]).startswith(NONCE):  # it was called in another process
             call["parent"] = keys.get(call["parent"])
@@ -182,8 +187,7 @@ def calls_that_returned(connection: Any, path: str) -> list[dict[str, Any]]:
     return [
         call
         for call in calls
-        for returned in [call["facts"].get("returned_files", ())]
-        if any(path == at or path.startswith(at + os.sep) for at in returned)
+        if any(path == at or path.startswith(at + os.sep) for at in paths_in(call["facts"]))
     ]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Optional
 
@@ -12,13 +12,19 @@ from .._system import trees
 from ..errors import FileTravelError
 
 
-def stamps_of(paths: Iterable[str]) -> dict[str, Optional[str]]:
+def paths_in(facts: Mapping[str, Any]) -> list[str]:
+    """Returns the paths that a call has returned; a task may have noted others by that name."""
+    noted = facts.get("returned_files")
+    return [each for each in noted if isinstance(each, str)] if isinstance(noted, list) else []
+
+
+def stamps_of(facts: Mapping[str, Any]) -> dict[str, Optional[str]]:
     """Returns what tells for each path whether something was changed, `None` where it is not known.
 
     Args:
-        paths: Paths of files and folders.
+        facts: What was noted of a call.
     """
-    return {path: _stamp(path) for path in paths}
+    return {path: _stamp(path) for path in paths_in(facts)}
 
 
 def _stamp(path: str) -> Optional[str]:

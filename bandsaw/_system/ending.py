@@ -83,7 +83,9 @@ class Ending:
     def cancel(self) -> bool:
         """Has a call never begin that waits elsewhere; returns whether it is cancelled."""
         with self._lock:
-            if not self.is_ended and self.withhold is not None and self.withhold():
+            # Else what waits elsewhere is a call in one that runs here.
+            withhold = self.withhold if self.is_whole else None
+            if not self.is_ended and withhold is not None and withhold():
                 self.is_ended = self.is_cancelled = True
                 for end in self._ends:
                     end()

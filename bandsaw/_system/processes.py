@@ -102,6 +102,11 @@ def why_not_started(program: str, error: OSError) -> str:
     if isinstance(error, FileNotFoundError) and os.sep in program and not os.path.isabs(program):
         with contextlib.suppress(OSError):  # the folder was removed
             return f"{error}. It is looked for in the working directory, {os.getcwd()}."
+    if not program:
+        return (
+            "this process does not say which Python it is (`sys.executable` is empty). Name one: "
+            "Interpreter(executable=...)."
+        )
     return str(error)
 
 

@@ -59,3 +59,13 @@ def test_a_backend_needs_one_way_only():
             return [executable]
 
     assert type(SshAdvice(backend=Connected()).backend) is Connected
+
+
+@pytest.mark.parametrize(
+    ("given", "instead"), [("s3://bucket/x", "shared="), ("~/cache", "expanduser")]
+)
+@pytest.mark.parametrize("make", [CachingAdvice, SubprocessAdvice, bandsaw.recording.Recorder])
+def test_a_path_that_means_another_place_elsewhere_is_warned_of(make, given, instead):
+    with pytest.warns(UserWarning, match=f"Did you mean .*{instead}") as told:
+        make(given)
+    assert told[0].filename == __file__

@@ -1666,12 +1666,15 @@ SLOW_TO_SUBMIT = """
 
     Pool.__module__ = "concurrent.futures.of_tests"
     pool = Pool(1)
-    configuration = bandsaw.Configuration().add_advice_chain(ExecutorAdvice(pool))
+    configuration = bandsaw.Configuration().add_advice_chain(
+        ExecutorAdvice(pool, isolate={})
+    )
 """
 
 
-def test_cancelling_waits_for_no_submission_and_never_takes_back_what_has_run(project):
-    project.write("bandsaw_config.py", SLOW_TO_SUBMIT)
+@pytest.mark.parametrize("isolate", [True, False])
+def test_cancelling_waits_for_no_submission_and_never_takes_back_what_has_run(project, isolate):
+    project.write("bandsaw_config.py", SLOW_TO_SUBMIT.format(isolate))
     project.write(
         "workflow.py",
         """
@@ -1907,7 +1910,7 @@ def test_a_call_is_told_its_end_where_it_runs_now(tmp_path):
     begun = {}
     try:
         for box, descriptor in boxes:
-            assert engine_far._begins(request, box, name, begun) == "begun"
+            assert engine_far.begins(request, box, name, begun) == "begun"
             assert engine_claims.tell(root, name)
             assert os.read(descriptor, 100).decode() == name + "\n"
     finally:
@@ -1922,7 +1925,7 @@ def test_a_call_that_was_over_begins_again_only_where_the_engine_repeats_calls(t
     try:
         for repeats, word in ((False, "lost"), (True, "begun")):
             told = {**request, "repeats": repeats}
-            assert engine_far._begins(told, "box", "call", {}) == word
+            assert engine_far.begins(told, "box", "call", {}) == word
     finally:
         engine_far._begun.pop("call")
 
@@ -1937,7 +1940,7 @@ def test_a_call_that_began_in_a_lost_worker_begins_again_only_where_the_engine_r
         claim.symlink_to(engine_claims.claim("begun", request["caller"], "lost"))
         try:
             told = {**request, "repeats": repeats}
-            assert engine_far._begins(told, "box", "call", {}) == word
+            assert engine_far.begins(told, "box", "call", {}) == word
         finally:
             engine_far._begun.pop("call")
         assert os.readlink(claim).split()[1] == who

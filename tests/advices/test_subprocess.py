@@ -161,6 +161,38 @@ def test_the_error_of_a_dead_process_pickles():
     assert isinstance(copy, subprocess.CalledProcessError)
 
 
+@pytest.mark.parametrize("empty", ["None", "''"])
+def test_a_program_that_is_no_python_has_to_name_one(project, empty):
+    project.write(
+        "bandsaw_config.py",
+        """
+        import bandsaw
+        from bandsaw.advices.subprocess import SubprocessAdvice
+
+        configuration = bandsaw.Configuration().add_advice_chain(SubprocessAdvice())
+        """,
+    )
+    project.write(
+        "workflow.py",
+        f"""
+        import sys
+        sys.executable = {empty}
+        import bandsaw
+
+        @bandsaw.task
+        def f(x):
+            return x
+
+        if __name__ == "__main__":
+            try:
+                f(1)
+            except bandsaw.errors.WorkerStartError as error:
+                print(error)
+        """,
+    )
+    assert "Name one: Interpreter(executable=...)" in project.run("workflow.py").stdout
+
+
 def test_a_missing_interpreter_is_named(run):
     tasks = "@bandsaw.task(chain='missing')\ndef f():\n    pass"
     body = "try:\n    f()\nexcept OSError as error:\n    print(type(error).__name__, error)"

@@ -36,6 +36,33 @@ WORKFLOW = """
 """
 
 
+LEAVING = """
+    import time
+    import bandsaw, ray
+
+    @bandsaw.task
+    def nap(seconds):
+        time.sleep(seconds)
+        return seconds
+
+    if __name__ == "__main__":
+        nap(0)
+        future = nap.submit(600)
+        time.sleep(1)
+        ray.shutdown()
+        print(future.exception(), nap(0.1))
+"""
+
+
+def test_a_ray_that_is_shut_down_ends_its_calls(project):
+    project.write("bandsaw_config.py", CONFIGURATION)
+    project.write("workflow.py", LEAVING)
+    with tempfile.TemporaryDirectory(prefix="ray", dir="/tmp") as short:
+        variables = {"RAY_AUTH_MODE": "disabled", "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0"}
+        done = project.run("workflow.py", RAY_TMPDIR=short, **variables)
+    assert "Ray was shut down (`ray.shutdown()`)" in done.stdout and "] 0.1" in done.stdout
+
+
 def test_what_is_started_for_a_submitted_call_is_there_for_later_ones(project):
     project.write("bandsaw_config.py", CONFIGURATION)
     project.write("workflow.py", WORKFLOW)

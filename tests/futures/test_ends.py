@@ -300,6 +300,44 @@ def test_executors_that_were_imported_late_finish_what_was_submitted(project, ch
     assert project.run("workflow.py").stdout == "0.2\n" * 3
 
 
+def test_a_call_that_runs_here_is_not_cancelled_with_what_it_calls_elsewhere(project):
+    project.write("bandsaw_config.py", EXECUTORS + "configuration.add_advice_chain(name='here')")
+    project.write(
+        "workflow.py",
+        """
+        import os, time
+        import bandsaw
+
+        @bandsaw.task(chain="processes")
+        def wait(name):
+            open(name, "x").close()
+            while not os.path.exists("go"):
+                time.sleep(0.01)
+            return name
+
+        @bandsaw.task(chain="here")
+        def outer():
+            return wait("inner")
+
+        if __name__ == "__main__":
+            from bandsaw._workers.executor.engine_child import EngineChild
+
+            first = wait.submit("first")
+            while not os.path.exists("first"):
+                time.sleep(0.01)
+            submit, calls = EngineChild._submit, []
+            EngineChild._submit = lambda *args: (submit(*args), calls.append(1))
+            future = outer.submit()
+            while not calls:
+                time.sleep(0.01)
+            print(future.cancel())
+            open("go", "x").close()
+            print(future.result())
+        """,
+    )
+    assert project.run("workflow.py").stdout == "False\ninner\n"
+
+
 def test_a_map_that_was_not_taken_to_its_end_is_let_go_without_a_word(run, project):
     tasks = """
 @bandsaw.task(chain="two")
@@ -391,6 +429,16 @@ def test_a_failure_that_nobody_has_asked_for_is_logged_at_the_end(run):
     errors = run(KEPT, body).stderr
     assert errors.count("Task workflow.note failed, and nobody has asked for its result.") == 1
     assert "decorator.py" not in errors
+
+
+def test_a_failure_because_the_script_had_ended_says_what_to_do(run):
+    tasks = """
+@bandsaw.task(chain="two")
+def fail():
+    raise RuntimeError("can't create new thread at interpreter shutdown")
+"""
+    errors = run(tasks, "fail.submit()").stderr
+    assert "begins no thread after the script: have that wait for it." in errors
 
 
 INTERRUPTED = {

@@ -69,13 +69,28 @@ def run(request: Any, call: Any, messages: Any, archive: Any, data: Any = None) 
     try:
         return _run(request, call, messages, archive, data, begun)
     finally:
-        for name in begun:
-            _begun[name] = "over"
-            # Where the near end sees the claim it removes it when it knows how the call ended.
-            if request["files_seen"] == files_seen():
-                continue
-            with contextlib.suppress(OSError):
-                os.unlink(os.path.join(request["claims"], "begun-" + name))
+        are_over(request, begun)
+
+
+def are_over(request: Any, begun: dict[str, str]) -> None:
+    """Says that calls have ended."""
+    for name in begun:
+        _begun[name] = "over"
+        # Where the near end sees the claim it removes it when it knows how the call ended.
+        if request["files_seen"] != files_seen():
+            _unclaim(request, name)
+
+
+def take_back(request: Any, call: str, begun: dict[str, str]) -> None:
+    """Says that a call has not begun after all: it is submitted once more."""
+    if begun.pop(call, None) is not None:
+        _begun.pop(call, None)
+        _unclaim(request, call)
+
+
+def _unclaim(request: Any, call: str) -> None:
+    with contextlib.suppress(OSError):
+        os.unlink(os.path.join(request["claims"], "begun-" + call))
 
 
 def _forget_some() -> None:
@@ -86,7 +101,7 @@ def _forget_some() -> None:
                 _begun.pop(call, None)
 
 
-def _begins(request: Any, box: str, call: str, begun: dict[str, str]) -> str:
+def begins(request: Any, box: str, call: str, begun: dict[str, str]) -> str:
     """Says that a call begins, unless another word was said of it, which is returned."""
     path = os.path.join(request["claims"], "begun-" + call)
     # By whom, so that it is known when nobody needs it any more.
@@ -238,19 +253,17 @@ def _follow(hub: NearHub, root: str, request: Any, calls: Any, begun: Any, answe
     def answer(name: str, word: str, *what: Any) -> None:
         if not what:
             answers[name] = word, host
-            if word == "whole" and begun.pop(name, None) is not None:
+            if word == "whole":
                 # The process to which it was sent has not taken it, and the next one knows none
                 # like it: it begins when it is sent whole.
-                _begun.pop(name, None)
-                with contextlib.suppress(OSError):
-                    os.unlink(os.path.join(request["claims"], "begun-" + name))
+                take_back(request, name, begun)
             return
         events, end, seconds = what
         events = [(letter, _sendable(body, request, name)) for letter, body in events]
         answers[name] = word, host, events, end, seconds, returned(root, request, name)
 
-    begins = functools.partial(_begins, request, hub.box, begun=begun)
-    Following(hub, request, calls, begins, answer).run()
+    say = functools.partial(begins, request, hub.box, begun=begun)
+    Following(hub, request, calls, say, answer).run()
 
 
 def _is_seen(request: Any, path: str) -> bool:

@@ -3,6 +3,7 @@
 near: session, digest of its code ──► run, in the worker: restore, compare, proceed ──► session
       the same, and what the archive with that digest holds ◄── NEW, what is to be compared
       the same, without a file ◄── UNSEEN, the file that the data is in
+      nothing                  ◄── ENDED, the call was cancelled before, see `engine_claims`
 
 Where the worker is on the same machine, large data passes the engine by, as a file in memory.
 
@@ -18,7 +19,8 @@ import os
 from collections.abc import Iterator, Mapping
 from concurrent.futures import CancelledError
 from concurrent.futures import Future as AnyFuture
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from threading import Event
 from typing import Any, Callable, NamedTuple, Optional
 
 from ... import run as run_of_process
@@ -32,7 +34,7 @@ from ...session import Session
 from .. import boundary, bulk_files, envelope, inheritance, repeat_calls, serving
 from ..deaths import lost_by
 from ..frames import RETURN
-from . import engine_bulk, engine_files, engine_memory
+from . import engine_bulk, engine_claims, engine_far, engine_files, engine_memory
 from .engine import Engine
 from .engine_bulk import WORTH_A_FILE, handed
 
@@ -40,6 +42,8 @@ from .engine_bulk import WORTH_A_FILE, handed
 NEW = b"new"
 # Says that the worker cannot open the file of the caller.
 UNSEEN = b"unseen"
+# Says that the call is not to begin any more.
+ENDED = b"ended"
 # By the digest of an archive: the extent of the code here when it was found to be the same.
 _same: dict[str, tuple[int, int]] = {}
 # The submitted calls that wait in this process, by their names. A pool of threads runs them here.
@@ -49,9 +53,9 @@ _waiting: dict[str, Any] = {}
 class WaitingProcess(NamedTuple):
     """The process that waits for a call."""
 
-    files_seen: str  # see `engine_files.files_seen`
     door: str  # where it takes files, empty if it takes none
     call: str  # the name of the call
+    request: Mapping[str, Any]  # what `engine_far` has to know to say that the call begins
 
 
 def _others(members: Mapping[str, Any]) -> list[str]:
@@ -84,22 +88,28 @@ def run(
     """Goes on with a session in this process; returns it, or the error that prevents that.
 
     `held`: what the archive with that digest holds. `NEW` is returned where that is `None`, and is
-    needed. `head`, and the `data` that is `sent`: a session, see `envelope`; the data may be the
-    path of a file, or pieces in the engine's store. So it comes back, too, and whether both see the
-    same files; an error without a head. Data is what an engine may move its own way, and `None`
-    where the caller has got the file.
+    needed, and `ENDED` where the call was cancelled. `head`, and the `data` that is `sent`: a
+    session, see `envelope`; the data may be the path of a file, or pieces in the engine's store. So
+    it comes back, too, and whether both see the same files; an error without a head. Data is what
+    an engine may move its own way, and `None` where the caller has got the file.
     """
     token = callers.is_in_worker.set(True)
     # What a task submits in this very process runs beyond the bound while it waits for that.
     inside = calls.current.set(_waiting.get(caller.call))
+    begun: dict[str, str] = {}
     try:
+        if engine_far.begins(caller.request, "-", caller.call, begun) != "begun":
+            return ENDED
         # The worker may have made one of its own, or have served another run before.
         run_of_process.take_run_id(run_id)
         carrying.forget()
-        is_seen = caller.files_seen == engine_files.files_seen()
+        is_seen = caller.request["files_seen"] == engine_files.files_seen()
         carrying.take_over({"files_seen": is_seen})
         try:
-            return _go_on(caller, digest, held, engine, head, sent["data"], is_seen)
+            answer = _go_on(caller, digest, held, engine, head, sent["data"], is_seen)
+            if answer in (NEW, UNSEEN):
+                engine_far.take_back(caller.request, caller.call, begun)
+            return answer
         finally:
             bulk_files.keep_lent()
     except KeyboardInterrupt:
@@ -107,6 +117,7 @@ def run(
     except BaseException as error:
         return None, members.written_failure(error), False
     finally:
+        engine_far.are_over(caller.request, begun)
         calls.current.reset(inside)
         callers.is_in_worker.reset(token)
 
@@ -184,7 +195,14 @@ def cross(
     archive = session.distribution_archive
     # For workers that are forked from this process.
     _same[archive.digest] = checkout.extent()
-    caller = WaitingProcess(engine_files.files_seen(), engine_bulk.door(), callers.new_nonce())
+    request = {
+        "caller": engine_claims.caller(os.getpid()),
+        "claims": engine.claims.path,
+        "engine": engine.kind,
+        "files_seen": engine_files.files_seen(),
+        "repeats": True,
+    }
+    caller = WaitingProcess(engine_bulk.door(), callers.new_nonce(), request)
     what = session.run_id, engine.kind, head, sent
     known: Any = None
     while True:
@@ -217,13 +235,18 @@ def cross(
 
 
 @contextmanager
-def _noted(name: str) -> Iterator[None]:
-    call = _waiting[name] = calls.current.get()
+def _noted(name: str, withhold: Callable[[], bool]) -> Iterator[None]:
+    call, held = calls.current.get(), ending.current.get()
+    _waiting[name] = call
     if call is not None:
         call.keeps_place = True
+    if held is not None:
+        held.withhold = withhold
     try:
         yield
     finally:
+        if held is not None:
+            held.withhold = None
         del _waiting[name]
         if call is not None:
             call.keeps_place = False
@@ -239,14 +262,28 @@ def _answer(
 ) -> Any:
     name = engine.name
     future: Optional[AnyFuture[Any]] = None
+    withheld, woken = Event(), Event()
+    answer: Any = ENDED
 
-    def cancel() -> bool:
+    def withhold() -> bool:
         # A call that has not begun can be cancelled; one that runs cannot be ended, and it may run
         # before `submit` returns.
-        return future is not None and future.cancel()
+        if not withheld.is_set() and not (future is not None and future.done()):
+            with suppress(Exception):
+                if engine.withhold(caller.call, future):
+                    withheld.set()
+                    woken.set()
+        return withheld.is_set()
 
-    with ending.held(cancel), _noted(caller.call):
-        if not ending.is_ended():
+    def forget(done: Any = None) -> None:
+        if answer == ENDED:  # nobody takes what it may still hand over
+            engine_bulk.forget(caller.call)
+        engine.claims.forget(caller.call)
+
+    try:
+        with ending.held(withhold), _noted(caller.call, withhold):
+            if withheld.is_set() or ending.is_ended():
+                raise CancelledError
             try:
                 future = engine.submit(options, run, caller, *what)
             except Exception as error:
@@ -255,23 +292,31 @@ def _answer(
                     f"Task {session.task} cannot be submitted: {name} says "
                     f"{type(error).__name__}: {error}"
                 ) from error
-        try:
-            if future is None:
+            future.add_done_callback(lambda done: woken.set())
+            if withheld.is_set():  # meanwhile
+                with suppress(Exception):
+                    engine.withhold(caller.call, future)
+            woken.wait()
+            if not withheld.is_set():
+                answer = future.result()
+            if answer == ENDED:
                 raise CancelledError
-            return future.result()
-        except BaseException as error:
-            if future is not None:
-                # Nobody takes what it may still hand over.
-                future.add_done_callback(lambda done: engine_bulk.forget(caller.call))
-            if isinstance(error, CancelledError):
-                raise TaskKilledError(
-                    f"Task {session.task} was killed before {name} began with it.",
-                    *(-9, [name], None, None),
-                ) from error
-            if not isinstance(error, Exception):
-                raise
-            is_broken(error)
-            why, cause = "", error.__cause__ or error
-            if isinstance(cause, ImportError):
-                why = f" ({cause}; with isolate=False its workers need bandsaw and the workflow)"
-            raise lost_by(name, error)(f"Task {session.task} was lost{why}") from error
+            return answer
+    except CancelledError as error:
+        raise TaskKilledError(
+            f"Task {session.task} was killed before {name} began with it.",
+            *(-9, [name], None, None),
+        ) from error
+    except WorkerStartError:
+        raise
+    except Exception as error:
+        is_broken(error)
+        why, cause = "", error.__cause__ or error
+        if isinstance(cause, ImportError):
+            why = f" ({cause}; with isolate=False its workers need bandsaw and the workflow)"
+        raise lost_by(name, error)(f"Task {session.task} was lost{why}") from error
+    finally:
+        if future is None or answer != ENDED:
+            forget()
+        else:
+            future.add_done_callback(forget)

@@ -181,12 +181,14 @@ class Login:
             how = "it cannot be run there"
         if status != 255:
             what = f"start {self.target.python} on"
-        noise = last_lines(bytes(self.data))
+        noise, more = last_lines(bytes(self.data)), words
+        if status == 255 and words:
+            more, _, how = words.rpartition("\n")  # the cause comes last
         # To try it again would be in vain where there is no such Python.
         kind = RemoteCommandError if status in (126, 127) else RemoteConnectionError
         raise kind(
-            f"Could not {what} {self.target.host}: {how}; {ending}."
-            + last_words("\n".join(filter(None, (noise, words)))),
+            f"Could not {what} {self.target.host}: {how.rstrip('.')}; {ending}."
+            + last_words("\n".join(filter(None, (noise, more)))),
             status or 1,
             list(self.target.command),
             noise,

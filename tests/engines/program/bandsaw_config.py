@@ -37,3 +37,5 @@ configuration.add_advice_chain(ExecutorAdvice(own._executor, max_in_flight=6), n
 configuration.add_advice_chain(
     RetryAdvice(attempts=3, wait_initial=0, wait_jitter=0), own, name="retry"
 )
+inside = ExecutorAdvice(own._executor, isolate=False, max_in_flight=6)
+configuration.add_advice_chain(inside, name="inside")
