@@ -1,6 +1,4 @@
-"""The canonical forms of compiled code: what packages compile, and modules of the project.
-
-Functions that packages have compiled count by what they are made of.
+"""The canonical forms of what compiled packages make of a function: what it is made of.
 
 What numba and jax compile pickles as, or stores, in which line and file a function is, and has
 random names or much of the compiler. Proxies of wrapt claim all that the wrapped function has.
@@ -8,15 +6,12 @@ random names or much of the compiler. Proxies of wrapt claim all that the wrappe
 
 from __future__ import annotations
 
-import sys
-from types import FunctionType, GetSetDescriptorType, MemberDescriptorType, ModuleType
-from typing import TYPE_CHECKING, Any, Optional, Union
+from types import GetSetDescriptorType, MemberDescriptorType
+from typing import TYPE_CHECKING, Any, Optional
 
 from .._system.importing import late_import
-from .first_values import first_form, kept_as_first, known_form
-from .firstparty import compiled_file, global_name
-from .forms import PARTS, Form, Written
-from .kinds import attributes_of, is_a, is_below, module_of, mro_of, name_of
+from .forms import PARTS, Form
+from .kinds import attributes_of, mro_of, name_of
 
 if TYPE_CHECKING:
     from .forms import AnyWriter
@@ -101,46 +96,6 @@ _PROXIES = frozenset(
 )
 _READ_BY_PYTHON = (GetSetDescriptorType, MemberDescriptorType)
 _OF_PROXIES = ("__wrapped__", "_self_wrapper", "_self_enabled", "_self_instance", "__self_dict__")
-
-
-def open_global(module: Any, name: Any) -> Union[bytes, Form]:
-    """Gives the form of a name: of a compiled module of the project, with what that imports."""
-    written = global_name(module, name)
-    imported = imports_of_compiled(module)
-    return Form(b"!compiled;", PARTS, (Written(written), *imported)) if imported else written
-
-
-def imports_of_compiled(module: Any) -> tuple[Any, ...]:
-    """Returns what a compiled module of the project holds, but for its own code.
-
-    Its file says nothing of code and values that it imports. Its values count as they were when
-    they were first seen: it may change its own.
-    """
-    if not compiled_file(str(module)):
-        return ()
-    home = sys.modules[module]
-    names = [name for name in attributes_of(home) if type(name) is str and name[:2] != "__"]
-    held = [(name, attributes_of(home)[name]) for name in sorted(names)]
-    code = [(name, value) for name, value in held
-            if is_a(value, FunctionType)
-            or (is_a(value, type) and module_of(value) != module)
-            or (is_a(value, ModuleType) and not is_below(value, module, name))]  # fmt: skip
-    values = known_form(home)
-    if values is None:
-        values = [(name, kept_as_first(value)) for name, value in held if _is_data(value)]
-        values = first_form(home, values)
-    return (code, values) if code or values else ()
-
-
-_PLAIN = (type(None), bool, int, float, complex, str, bytes)
-
-
-def _is_data(value: Any, depth: int = 9) -> bool:
-    if any(type(value) is kind for kind in (tuple, frozenset, list, set)):
-        return depth > 0 and all(_is_data(each, depth - 1) for each in value)
-    if type(value) is dict:
-        return depth > 0 and _is_data([*value, *value.values()], depth - 1)
-    return any(type(value) is kind for kind in _PLAIN)
 
 
 def _as_pickled(value: Any) -> Form:

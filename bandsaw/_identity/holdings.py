@@ -17,7 +17,7 @@ from typing import Any, Optional
 
 from .by_source import Reader
 from .changes import Changes, private
-from .compiled import imports_of_compiled
+from .compiled_modules import imports_of_compiled
 from .definitions import Body, Definition
 from .effects import Effects
 from .first_values import MISSING, first_contents, first_of_cell, is_other_than_first, kept_as_first

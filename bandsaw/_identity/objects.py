@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Optional, Union
 from .._system.importing import late_import
 from . import compiled, installed
 from .bulk_data import open_array, open_numpy, open_ufunc, written_buffer
+from .compiled_modules import open_global
 from .firstparty import canonical_module_name
 from .forms import FIELDS, PARTS, SEQUENCE, SET, Fields, Form, NoForm, Written, flat, mapping
 from .installed import parts
@@ -104,7 +105,7 @@ def _builtin_function(value: Any, writer: AnyWriter) -> Opened:
     owner = value.__self__
     if owner is None or is_a(owner, types.ModuleType):
         module = value.__module__ or getattr(owner, "__name__", None)
-        return compiled.open_global(module, value.__qualname__)
+        return open_global(module, value.__qualname__)
     return Form(b"!method;", PARTS, (owner, value.__name__))
 
 

@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 from .._system.importing import late_import
-from .compiled import open_global
+from .compiled_modules import open_global
 from .firstparty import canonical_module_name, is_first_party, is_standard_library
 from .forms import PARTS, Fields, Form, NoForm, Written, pairs_form
 from .kinds import attributes_of, defines, is_a, is_changeable, module_of, mro_of
