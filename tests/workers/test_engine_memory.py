@@ -10,7 +10,7 @@ import pytest
 
 from bandsaw._system.interrupts import owned
 from bandsaw._workers import bulk_files, envelope, frames
-from bandsaw._workers.executor import engine_bulk, in_worker
+from bandsaw._workers.executor import engine_bulk, engine_claims, in_worker
 from bandsaw._workers.executor.engine_memory import hand_over, shared_at
 from bandsaw.errors import ProtocolError
 from bandsaw.run import get_run_id
@@ -82,10 +82,12 @@ def test_where_there_are_no_such_sockets_data_takes_the_other_way(monkeypatch, f
     assert not hand_over(0, "nowhere", "call")
 
 
-def test_a_path_of_another_machine_is_not_opened():
+def test_a_path_of_another_machine_is_not_opened(tmp_path):
     file = in_file(b"of somebody else")
     sent = {"data": f"/proc/{os.getpid()}/fd/{file}"}
-    caller = in_worker.WaitingProcess("another machine", "", "call")
+    process = engine_claims.caller(os.getpid())
+    request = {"files_seen": "another machine", "claims": str(tmp_path), "caller": process}
+    caller = in_worker.WaitingProcess("", "call", request)
     answer = in_worker.run(caller, "digest", None, get_run_id(), "", b"", sent)
     os.close(file)
     assert answer == in_worker.UNSEEN
