@@ -85,8 +85,13 @@ def test_where_there_are_no_such_sockets_data_takes_the_other_way(monkeypatch, f
 def test_a_path_of_another_machine_is_not_opened(tmp_path):
     file = in_file(b"of somebody else")
     sent = {"data": f"/proc/{os.getpid()}/fd/{file}"}
-    process = engine_claims.caller(os.getpid())
-    request = {"files_seen": "another machine", "claims": str(tmp_path), "caller": process}
+    request = {
+        "caller": engine_claims.caller(os.getpid()),
+        "claims": str(tmp_path),
+        "engine": "",
+        "files_seen": "another machine",
+        "repeats": True,
+    }
     caller = in_worker.WaitingProcess("", "call", request)
     answer = in_worker.run(caller, "digest", None, get_run_id(), "", b"", sent)
     os.close(file)
