@@ -1195,6 +1195,18 @@ def test_what_a_compiled_module_of_the_project_imports_counts(monkeypatch, proje
     assert not first & ids("K = 2\ndef g(): return K")
 
 
+def test_compiled_modules_of_the_project_may_import_each_other(monkeypatch, tmp_path):
+    (suffix, *_) = importlib.machinery.EXTENSION_SUFFIXES
+    fast, other = types.ModuleType("fast"), types.ModuleType("other")
+    for module in (fast, other):
+        monkeypatch.setitem(sys.modules, module.__name__, module)
+        module.__file__ = str(tmp_path / f"{module.__name__}{suffix}")
+        Path(module.__file__).write_bytes(b"compiled once")
+        module.fast, module.other, module.plain = fast, other, Global()
+        module.plain.__module__, module.SIZE = module.__name__, 1
+    assert len({execution_id_of({"a": each.plain}) for each in (fast, other)}) == 2
+
+
 @pytest.mark.skipif(
     importlib.util.find_spec("omegaconf") is not None, reason="makes a package of that name"
 )

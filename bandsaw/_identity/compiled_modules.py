@@ -6,7 +6,7 @@ import sys
 from types import FunctionType, ModuleType
 from typing import Any, Union
 
-from .first_values import first_form, kept_as_first, known_form
+from .first_values import kept_as_first
 from .firstparty import compiled_file, global_name
 from .forms import PARTS, Form, Written
 from .kinds import attributes_of, is_a, is_below, module_of
@@ -34,13 +34,15 @@ def imports_of_compiled(module: Any) -> tuple[Any, ...]:
             if is_a(value, FunctionType)
             or (is_a(value, type) and module_of(value) != module)
             or (is_a(value, ModuleType) and not is_below(value, module, name))]  # fmt: skip
-    values = known_form(home)
-    if values is None:
+    if id(home) not in _values:
         values = [(name, kept_as_first(value)) for name, value in held if _is_data(value)]
-        values = first_form(home, values)
+        _values[id(home)] = home, values
+    values = _values[id(home)][1]
     return (code, values) if code or values else ()
 
 
+# By the identity of modules, which are kept with them: their values when they were first seen.
+_values: dict[int, tuple[ModuleType, Any]] = {}
 _PLAIN = (type(None), bool, int, float, complex, str, bytes)
 
 

@@ -22,7 +22,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ..errors import DeserializationError
+from ..errors import DeserializationError, UnserializableError
 from ._tables import Kind, TableSerializer, checked
 
 
@@ -41,7 +41,13 @@ def _zone_of(value: Any) -> Any:
 
 def _frequency_of(values: Any) -> Any:
     # Periods have theirs in the type of the array.
-    return None if values.dtype.kind == "O" else getattr(values, "freqstr", None)
+    text = None if values.dtype.kind == "O" else getattr(values, "freqstr", None)
+    if text is not None:
+        from pandas.tseries.frequencies import to_offset
+
+        if to_offset(text) != values.freq:
+            raise UnserializableError(f"The frequency {values.freq!r} has no text that says it all")
+    return text
 
 
 def _ticks(array: Any, kind: str) -> Any:

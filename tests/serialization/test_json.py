@@ -529,6 +529,9 @@ class TestPandas:
         table = self.pandas.DataFrame({"a": self.pandas.arrays.SparseArray([0])})
         with pytest.raises(UnserializableError, match=r"SparseArray at value\['a'\].array"):
             written(table)
+        days = self.pandas.offsets.CustomBusinessDay(weekmask="Mon Tue")
+        with pytest.raises(UnserializableError, match="no text that says it all"):
+            written(self.pandas.date_range("2020", periods=5, freq=days))
 
     @pytest.mark.parametrize(
         "tree",
