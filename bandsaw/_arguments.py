@@ -33,14 +33,18 @@ def checked_path(name: str, value: Any, of: str = "") -> Any:
     path = os.fspath(value) if isinstance(value, os.PathLike) else value
     if isinstance(path, str) and path:
         is_of_home = path[:2] in ("~", "~/")
-        if is_of_home or "://" in path:
+        # `Path("s3://x")` is "s3:/x"; one letter is a drive of Windows.
+        scheme, is_url, _ = path.partition(":/")
+        if is_of_home or (is_url and scheme.isalnum() and len(scheme) > 1):
             # Only then: every process of a task imports this module.
             import warnings
 
-            instead = "Path(...).expanduser()" if is_of_home else "CachingAdvice(shared=...)"
+            instead = "Did you mean Path(...).expanduser()?"
+            if is_url:
+                instead = "What takes a URL is CachingAdvice(shared=...)."
             warnings.warn(
                 f"{name}={value!r}{of} means a path of that very name in the working directory. "
-                f"Did you mean {instead}?",
+                f"{instead}",
                 stacklevel=3,
             )
         return value

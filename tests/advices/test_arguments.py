@@ -1,5 +1,7 @@
 """What advices, chains and results cannot be made with is refused by an error that names it."""
 
+from pathlib import Path
+
 import pytest
 
 import bandsaw
@@ -62,10 +64,11 @@ def test_a_backend_needs_one_way_only():
 
 
 @pytest.mark.parametrize(
-    ("given", "instead"), [("s3://bucket/x", "shared="), ("~/cache", "expanduser")]
+    ("given", "instead"),
+    [("s3://bucket/x", "shared="), (Path("gs://bucket"), "shared="), ("~/cache", "expanduser")],
 )
 @pytest.mark.parametrize("make", [CachingAdvice, SubprocessAdvice, bandsaw.recording.Recorder])
 def test_a_path_that_means_another_place_elsewhere_is_warned_of(make, given, instead):
-    with pytest.warns(UserWarning, match=f"Did you mean .*{instead}") as told:
+    with pytest.warns(UserWarning, match=f"that very name .*{instead}") as told:
         make(given)
     assert told[0].filename == __file__

@@ -16,7 +16,7 @@ import pytest
 import bandsaw
 from bandsaw.__main__ import main
 from bandsaw._cache import bounds, entry, verified
-from bandsaw._system import file_locks
+from bandsaw._system import file_locks, files
 from bandsaw.advices.cache import CachingAdvice
 from bandsaw.errors import InvalidValueError
 from bandsaw.execution import Execution
@@ -455,6 +455,14 @@ def test_a_mapped_entry_is_verified_again_when_its_file_has_changed(call, direct
     path.write_bytes(content)
     np.testing.assert_array_equal(call(Task(array), mmap=True), array)
     assert "another one" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("stamp", "seconds", "is_settled"),
+    [(10**9, 1.9, False), (10**9, 2.1, True), (10**9 + 1, 0.05, False), (10**9 + 1, 0.2, True)],
+)
+def test_a_file_is_settled_when_a_change_would_show_in_its_time(stamp, seconds, is_settled):
+    assert files.is_settled(stamp, stamp + round(seconds * 10**9)) is is_settled
 
 
 def test_a_short_entry_that_is_known_is_read_again_when_its_file_has_changed(

@@ -76,3 +76,49 @@ def test_calls_that_wait_in_the_executor_are_cancelled_there(project, engine):
         quiet = {"RAY_TMPDIR": short, "PYTHONWARNINGS": "ignore", **variables}
         done = project.run("workflow.py", seconds=300, **quiet)
     assert done.stdout.splitlines()[-1] == "3 2 7"
+
+
+# The first call of the pool waits until ours is in its queue, and presses Ctrl-C then.
+INTERRUPTED = """
+    from concurrent.futures import ThreadPoolExecutor
+    import bandsaw
+    from bandsaw.advices.executor import ExecutorAdvice
+
+    pool = ThreadPoolExecutor(1)
+    configuration = bandsaw.Configuration().add_advice_chain(
+        ExecutorAdvice(pool, isolate=False)
+    )
+"""
+PRESSING = """
+    import os, signal, threading, time
+    import bandsaw
+    from bandsaw_config import pool
+
+    @bandsaw.task
+    def touch():
+        open("ran", "w").close()
+
+    def press(go):
+        while not pool._work_queue.qsize():
+            time.sleep(0.01)
+        signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+        go.wait()
+
+    if __name__ == "__main__":
+        go = threading.Event()
+        pool.submit(press, go)
+        try:
+            touch()
+        except KeyboardInterrupt:
+            print("interrupted")
+        go.set()
+        pool.shutdown()
+        print(os.path.exists("ran"))
+"""
+
+
+def test_a_call_that_waits_in_a_queue_does_not_begin_after_ctrl_c(project):
+    project.write("bandsaw_config.py", INTERRUPTED)
+    project.write("workflow.py", PRESSING)
+    done = project.run("workflow.py")
+    assert done.stdout.split() == ["interrupted", "False"]

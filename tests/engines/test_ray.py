@@ -54,20 +54,20 @@ LEAVING = """
 """
 
 
-def test_a_ray_that_is_shut_down_ends_its_calls(project):
+def run_with_ray(project, workflow):
     project.write("bandsaw_config.py", CONFIGURATION)
-    project.write("workflow.py", LEAVING)
+    project.write("workflow.py", workflow)
+    # The paths of its sockets must not be long.
     with tempfile.TemporaryDirectory(prefix="ray", dir="/tmp") as short:
         variables = {"RAY_AUTH_MODE": "disabled", "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0"}
-        done = project.run("workflow.py", RAY_TMPDIR=short, **variables)
+        return project.run("workflow.py", RAY_TMPDIR=short, **variables)
+
+
+def test_a_ray_that_is_shut_down_ends_its_calls(project):
+    done = run_with_ray(project, LEAVING)
     assert "Ray was shut down (`ray.shutdown()`)" in done.stdout and "] 0.1" in done.stdout
 
 
 def test_what_is_started_for_a_submitted_call_is_there_for_later_ones(project):
-    project.write("bandsaw_config.py", CONFIGURATION)
-    project.write("workflow.py", WORKFLOW)
-    # The paths of its sockets must not be long.
-    with tempfile.TemporaryDirectory(prefix="ray", dir="/tmp") as short:
-        variables = {"RAY_AUTH_MODE": "disabled", "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0"}
-        done = project.run("workflow.py", RAY_TMPDIR=short, **variables)
+    done = run_with_ray(project, WORKFLOW)
     assert done.stdout.splitlines()[-2:] == ["2", "4 [6, 8]"]

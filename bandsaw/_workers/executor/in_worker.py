@@ -276,8 +276,7 @@ def _answer(
         return withheld.is_set()
 
     def forget(done: Any = None) -> None:
-        if answer == ENDED:  # nobody takes what it may still hand over
-            engine_bulk.forget(caller.call)
+        engine_bulk.forget(caller.call)  # nobody takes what it may still hand over
         engine.claims.forget(caller.call)
 
     try:
@@ -316,7 +315,10 @@ def _answer(
             why = f" ({cause}; with isolate=False its workers need bandsaw and the workflow)"
         raise lost_by(name, error)(f"Task {session.task} was lost{why}") from error
     finally:
-        if future is None or answer != ENDED:
+        if answer != ENDED:
+            engine.claims.forget(caller.call)
+        elif future is None:
             forget()
         else:
+            withhold()  # after Ctrl-C it may wait there still
             future.add_done_callback(forget)
