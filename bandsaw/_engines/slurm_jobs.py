@@ -20,7 +20,6 @@ from typing import Any, Callable, NamedTuple
 
 from .._system.files import make_private, whole_file, write_whole
 from .._workers.executor.engine_bulk import Stored
-from .._workers.executor.engine_hub import SERVER_ENDED
 from .._workers.frames import EVENT
 
 OVER = {
@@ -124,7 +123,7 @@ def is_doubtful(value: Any) -> bool:
             }
             if end == "deadline":
                 continue
-            if end == SERVER_ENDED or ends & {None, -signal.SIGTERM, -signal.SIGKILL}:
+            if ends & {None, -signal.SIGTERM, -signal.SIGKILL}:
                 return True
     return False
 

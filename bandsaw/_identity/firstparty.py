@@ -20,6 +20,8 @@ from .forms import write_str
 from .kinds import attributes_of, is_a
 
 _OURS = __name__.partition(".")[0]
+# The bandsaw of an archive that runs calls in an executor's worker, see `engine_far`.
+_OURS_OF_WORKERS = "_bandsaw_"
 _INSTALLED = frozenset({"site-packages", "dist-packages"})
 # What newer versions of Python moved.
 _RENAMED = {"pathlib._local": "pathlib", "pathlib._abc": "pathlib", "re._compiler": "re"}
@@ -153,7 +155,7 @@ def _files_of(distribution: Any) -> list[str]:
 
 def _judge(module_name: str) -> bool:
     top_level = module_name.partition(".")[0]
-    if top_level == _OURS or not top_level:
+    if top_level == _OURS or top_level.startswith(_OURS_OF_WORKERS) or not top_level:
         return False
     module = sys.modules.get(module_name)
     location = _location(module_name if module is not None else top_level)

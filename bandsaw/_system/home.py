@@ -17,6 +17,7 @@ from __future__ import annotations
 import os
 import stat
 from pathlib import Path
+from typing import Optional
 
 from ..errors import KeptFolderError
 from .files import hold_of_others, make_private
@@ -24,9 +25,12 @@ from .files import hold_of_others, make_private
 HOME_ENV_VARIABLE = "BANDSAW_HOME"
 
 
-def kept_folder(kind: str) -> Path:
-    """Returns the path of a folder for what is kept; only its owner can write to it and list it."""
-    home = _home()
+def kept_folder(kind: str, home: Optional[Path] = None) -> Path:
+    """Returns the path of a folder for what is kept; only its owner can write to it and list it.
+
+    `home`: where it is, by default as the environment says.
+    """
+    home = home or _home()
     folder = home / kind
     try:
         # Before anything is made in it.

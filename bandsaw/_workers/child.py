@@ -160,19 +160,26 @@ class Child(abc.ABC):
         while self._step(0.0):
             pass
 
+    def said(self) -> tuple[list[Frame], bool]:
+        """Takes what a process has said that waits for work, and whether it still does."""
+        self.drain()
+        said: list[Frame] = []
+        while (frame := self.take()) is not None:
+            if frame.kind not in (HEARTBEAT, LOG, WARNING):
+                frame.discard()
+                return said, False
+            said.append(frame)
+        return said, self._has_channel and not self.is_over
+
     def seems_alive(self) -> bool:
         """Looks whether anything says that a process that waits for work will not take it."""
-        self.drain()
-        frame = self.take()
-        while frame is not None and frame.kind in (HEARTBEAT, LOG, WARNING):
-            try:
+        said, waits = self.said()
+        try:
+            for frame in said:
                 notices.pass_on(frame, "", self.host)
-            except ProtocolError:
-                return False  # what says this takes no work
-            frame = self.take()
-        if frame is not None:
-            frame.discard()
-        return not self.is_over and self._has_channel and frame is None
+        except ProtocolError:
+            return False  # what says this takes no work
+        return waits
 
     def finish(self, deadline: Optional[float] = None, task: str = "") -> None:
         """Waits for the end of the process, and passes on what is logged there until then."""

@@ -25,7 +25,7 @@ from typing import Any, Callable, NoReturn, Optional
 
 from .._archive import finder
 from .._system.processes import flags, reap
-from . import fork_servers, frames, serving
+from . import fork_servers, frames, leaving, serving
 from .ends import NO_SIGNAL, channel_pair, out_of_the_way, pipe_pair, rights_in, socket_of
 from .frames import EVENT, Channel
 
@@ -77,6 +77,7 @@ class FarForkServer:
         self._parent: Optional[int] = parent if os.getppid() == parent else None
         self._watch_parent()
         self._set_death_signal = _death_signal()
+        self._leaving = settings.get("leaving")  # of `leaving.tidy`, if that is for it to call
         # It has a descriptor for each process: without one it could not even say why none starts.
         # What it starts has the limit of the near side.
         self._most_open = _, more = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -130,6 +131,8 @@ class FarForkServer:
     def _end(self) -> NoReturn:
         for process in self._processes.values():
             process.kill()
+        if self._leaving is not None:
+            leaving.tidy(*self._leaving)
         os._exit(0)
 
     def _take_request(self, source: socket.socket) -> None:

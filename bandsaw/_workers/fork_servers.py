@@ -16,7 +16,7 @@ from .._system.processes import in_forked_processes
 from ..errors import WorkerStartError
 from . import inheritance
 from .child import Child
-from .near_fork_server import AnyForkServer, Check, Code, LocalForkServer, ProcessKind, started
+from .near_fork_server import AnyForkServer, Check, Code, LocalForkServer, ProcessKind
 
 # Of so many states of the code the fork servers are kept that differ in nothing else.
 _MOST_STATES = 4
@@ -84,6 +84,9 @@ def can_start() -> bool:
 def start(
     kind: ProcessKind, inherited: inheritance.Inherited, code: Code, check: Check, *, fork: bool
 ) -> Child:
+    # A process of a task imports this module, and starts none.
+    from .fork_server_start import started
+
     for attempt in (1, 2):
         fork_server = _fork_servers.of(kind, lambda: started(kind, inherited, code))
         if fork_server.has_threads and kind.preload:

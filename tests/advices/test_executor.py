@@ -14,14 +14,14 @@ from types import SimpleNamespace
 import pytest
 
 from bandsaw._system import ending
+from bandsaw._workers import fork_server_start
 from bandsaw._workers.carrier import Carrier
 from bandsaw._workers.executor import (
-    engine,
     engine_carrying,
     engine_claims,
-    engine_far,
     engine_files,
-    engine_hub,
+    engine_processes,
+    engine_worker,
     packs,
 )
 from bandsaw._workers.executor.engine import Engine, engine_of
@@ -39,6 +39,18 @@ from bandsaw.advices.executor import ExecutorAdvice
 
 advice = ExecutorAdvice(lambda: ThreadPoolExecutor(1), workers=1)
 configuration = bandsaw.Configuration().add_advice_chain(advice)
+"""
+# What has the calls in a worker that is a thread of this process: bandsaw under another name.
+BELOW = """
+import sys
+
+def there(name):
+    found = [key for key in sys.modules if key[:9] == "_bandsaw_" and key.endswith("." + name)]
+    return sys.modules[found[0]]
+
+def processes():
+    (found,) = there("engine_worker")._processes.values()
+    return found
 """
 
 
@@ -237,39 +249,33 @@ def test_a_worker_goes_on_when_its_temporary_folder_was_tidied_up(project, worke
 
 def test_a_call_whose_process_was_to_be_started_by_what_has_just_ended_begins_anew(project):
     project.write("bandsaw_config.py", KEPT_BELOW_A_THREAD)
+    project.write("below.py", BELOW)
     project.write(
         "workflow.py",
         """
-        import os, signal, sys
+        import os, signal
         import bandsaw
+        from below import processes, there
 
         @bandsaw.task
         def f():
             return os.getppid()
 
-        def fork_servers(hub):
-            with open(f"/proc/{hub}/task/{hub}/children") as file:
-                return [int(pid) for pid in file.read().split()]
-
         if __name__ == "__main__":
             first = f()
-            programs = [one for name, one in sys.modules.items() if name[:9] == "_bandsaw_"]
-            (hub,) = [one.NearHub for one in programs]
-            send = hub.send
+            started = there("engine_processes").Processes.started
 
-            def sent(self, letter, *rest):
-                if letter != b"P" or first not in fork_servers(self._server.pid):
-                    return send(self, letter, *rest)
-                # The hub has not heard of its end when it is asked for a process.
-                os.kill(self._server.pid, signal.SIGSTOP)
-                os.kill(first, signal.SIGKILL)
-                send(self, letter, *rest)
-                os.kill(self._server.pid, signal.SIGCONT)
+            def started_last(self):
+                if self._fork_server._process.pid == first:
+                    os.kill(first, signal.SIGSTOP)
+                process = started(self)
+                if self._fork_server._process.pid == first:
+                    # It was asked for a process, and has not heard of that.
+                    os.kill(first, signal.SIGKILL)
+                return process
 
-            hub.send = sent
-            for one in programs:
-                for known in getattr(one, "_hubs", {}).values():
-                    known.drop(known._idle.pop())
+            there("engine_processes").Processes.started = started_last
+            processes()._idle.pop().child.end()
             assert f() != first
         """,
     )
@@ -419,7 +425,7 @@ def test_a_batch_is_one_submission_and_what_had_not_begun_in_a_lost_worker_is_su
             except FileExistsError:
                 return x
             pid = os.getpid()
-            for _ in ("fork server", "hub", "worker"):
+            for _ in ("fork server", "worker"):
                 with open(f"/proc/{pid}/stat") as file:
                     pid = int(file.read().rpartition(")")[2].split()[1])
             os.kill(pid, signal.SIGKILL)
@@ -500,12 +506,14 @@ def test_a_call_that_is_killed_as_it_ends_takes_no_other_call_along(project):
         configuration = bandsaw.Configuration().add_advice_chain(advice)
         """,
     )
+    project.write("below.py", BELOW)
     project.write(
         "workflow.py",
         """
-        import os, sys, threading, time
+        import os, threading, time
 
         import bandsaw
+        from below import processes, there
 
         def wait_for(path):
             while not os.path.exists(path):
@@ -526,23 +534,23 @@ def test_a_call_that_is_killed_as_it_ends_takes_no_other_call_along(project):
 
         if __name__ == "__main__":
             assert other(True) == 1
-            programs = [one for name, one in sys.modules.items() if name[:9] == "_bandsaw_"]
-            (hub,) = [one.NearHub for one in programs]
-            send = hub.send
+            Child = there("child").LocalChild
+            cancel, late = Child.cancel, []
 
-            def sent_late(*message):
+            def cancelled_late(child):
                 wait_for("other")
-                send(*message)
+                cancel(child)
                 open("sent", "w").close()
 
-            def sent(self, letter, *rest):
-                if letter != b"K":
-                    return send(self, letter, *rest)
+            def cancelled(child):
+                if late:
+                    return cancel(child)
                 # The call ends before what ends it has come to its process.
-                threading.Thread(target=sent_late, args=(self, letter, *rest)).start()
+                late.append(threading.Thread(target=cancelled_late, args=(child,)))
+                late[0].start()
                 open("go", "w").close()
 
-            hub.send = sent
+            Child.cancel = cancelled
             future = ends_late.submit()
             wait_for("begun")
             future.kill()
@@ -716,18 +724,18 @@ def test_a_call_whose_server_was_killed_is_a_died_worker_and_the_next_one_has_a_
         """,
     )
     project.write("tasks.py", TASKS)
+    project.write("below.py", BELOW)
     project.write(
         "workflow.py",
         """
-        import os, signal, sys, time
+        import os, signal, time
         import bandsaw, tasks
+        from below import processes, there
 
         future = tasks.wait.submit("began")
         while not os.path.exists("began"):
             time.sleep(0.02)
-        (name,) = [name for name in sys.modules if name.startswith("_bandsaw_")]
-        (hub,) = sys.modules[name]._hubs.values()
-        os.kill(hub._server.pid, signal.SIGKILL)
+        os.kill(processes()._fork_server._process.pid, signal.SIGKILL)
         print(type(future.exception()).__name__)
         print(tasks.one())
         """,
@@ -758,17 +766,17 @@ def test_what_starts_processes_below_a_worker_is_started_anew_when_it_was_killed
             return os.getppid()
         """,
     )
+    project.write("below.py", BELOW)
     project.write(
         "workflow.py",
         """
-        import os, signal, sys, time
+        import os, signal, time
         import tasks
+        from below import processes, there
 
         first = tasks.parent()
-        (name,) = [name for name in sys.modules if name.startswith("_bandsaw_")]
-        (hub,) = sys.modules[name]._hubs.values()
         os.kill(first, signal.SIGKILL)
-        while hub._fork_server[0].inbox.empty():
+        while not processes()._fork_server.has_ended():
             time.sleep(0.02)
         print(len({first, tasks.parent(), tasks.parent()}))
         """,
@@ -776,34 +784,36 @@ def test_what_starts_processes_below_a_worker_is_started_anew_when_it_was_killed
     assert project.run("workflow.py").stdout == "2\n"
 
 
-def test_a_server_that_is_killed_while_it_starts_says_that_it_has_ended(tmp_path):
-    class Hub(engine_hub.NearHub):
-        def send(self, letter, number, *bodies):
-            if letter == b"T":
-                os.kill(self._server.pid, signal.SIGSTOP)
-            super().send(letter, number, *bodies)
-            if letter == b"T":
-                os.kill(self._server.pid, signal.SIGKILL)
-
-    hub = Hub(str(tmp_path), str(tmp_path), "")
-    names = ("beside", "digest", "preload", "environment", "run_id")
-    assert hub.start_fork_server(dict.fromkeys(names)) == ([], engine_hub.SERVER_ENDED)
+def below(tmp_path):
+    request = {"environment": {}, "preload": [], "beside": None, "run_id": "1"}
+    return engine_processes.Processes((str(tmp_path), str(tmp_path), ""), request)
 
 
-def test_a_hub_for_which_no_thread_can_be_started_leaves_nothing(tmp_path, monkeypatch):
+def test_a_fork_server_that_is_killed_while_it_starts_says_how_it_has_ended(tmp_path, monkeypatch):
+    def opened(command, environment):
+        near, process, errors = start(command, environment)
+        os.kill(process.pid, signal.SIGKILL)
+        return near, process, errors
+
+    start = fork_server_start._opened
+    monkeypatch.setattr(fork_server_start, "_opened", opened)
+    processes = below(tmp_path)
+    try:
+        assert processes.start() == ([], f"{engine_processes.NOT_STARTED}-9\n")
+    finally:
+        processes.close()
+
+
+def test_processes_for_which_no_thread_can_be_started_leave_nothing(tmp_path, monkeypatch):
     def refuse(thread):
         raise RuntimeError("can't start new thread")
 
-    ended = []
-    end = engine_hub.NearHub._end
-    monkeypatch.setattr(engine_hub.NearHub, "_end", lambda hub: ended.append(hub) or end(hub))
     monkeypatch.setattr(threading.Thread, "start", refuse)
+    before = set(os.listdir("/dev/fd"))
     with pytest.raises(RuntimeError, match="new thread"):
-        engine_hub.NearHub(str(tmp_path), str(tmp_path), "")
-    (hub,) = ended
-    assert hub._server.returncode is not None and hub._server.stdin.closed
-    with pytest.raises(OSError, match="descriptor"):
-        os.fstat(hub._ended)
+        below(tmp_path)
+    assert os.listdir(tmp_path) == []
+    assert set(os.listdir("/dev/fd")) == before
 
 
 def test_a_process_that_cannot_be_started_below_a_worker_is_told_as_that(project):
@@ -1432,7 +1442,25 @@ def test_a_second_run_is_served_by_the_same_worker(project, options):
         worker.communicate()
 
 
-def test_a_hub_with_a_call_is_not_idle(project):
+def test_what_runs_calls_in_a_worker_that_is_a_thread_is_none_of_the_projects_code(project):
+    project.write("bandsaw_config.py", KEPT_BELOW_A_THREAD)
+    project.write(
+        "workflow.py",
+        TASKS
+        + """
+    if __name__ == "__main__":
+        import sys
+        from bandsaw._identity.firstparty import is_first_party
+
+        one()
+        there = [name for name in sys.modules if name.startswith("_bandsaw_")]
+        print(len(there) > 10, [name for name in there if is_first_party(name)])
+    """,
+    )
+    assert project.run("workflow.py").stdout == "True []\n"
+
+
+def test_what_has_a_call_is_not_idle(project):
     project.write(
         "bandsaw_config.py",
         """
@@ -1445,12 +1473,13 @@ def test_a_hub_with_a_call_is_not_idle(project):
         )
         """,
     )
+    project.write("below.py", BELOW)
     project.write(
         "workflow.py",
         """
-        import time
+        import os, time
         import bandsaw
-        from bandsaw._workers.executor import engine
+        from below import processes, there
 
         @bandsaw.task
         def slow(seconds):
@@ -1458,17 +1487,16 @@ def test_a_hub_with_a_call_is_not_idle(project):
             return seconds
 
         if __name__ == "__main__":
-            program = engine.program
-            def short_lived():
-                return tuple(
-                    text.replace("_IDLE_SECONDS = 60.0", "_IDLE_SECONDS = 0.2")
-                    for text in program()
-                )
-            engine.program = short_lived
+            slow(0)
+            there("engine_processes")._IDLE_SECONDS = 0.2
+            os.write(processes()._ended, b"nobody\\n")  # has it look
             print(slow(0), slow(1), slow(1))
+            while not processes().is_closed:
+                time.sleep(0.02)
+            print(slow(0))
         """,
     )
-    assert project.run("workflow.py").stdout == "0 1 1\n"
+    assert project.run("workflow.py").stdout == "0 1 1\n0\n"
 
 
 @pytest.mark.parametrize("options", ["", "isolate=False"])
@@ -1845,13 +1873,13 @@ def test_calls_of_a_map_wait_for_the_first_one_to_be_packed_by_how_long_it_took(
 def test_no_name_of_the_program_for_workers_is_given_twice():
     # Its modules are executed one after the other in one namespace.
     given = {}
-    for path, source in ssh_start.sources(*engine._PROGRAM):
+    for path, source in ssh_start.sources("bandsaw._workers.executor.engine_far"):
         for node in ast.parse(source).body:
             targets = getattr(node, "targets", [getattr(node, "target", None)])
             names = [getattr(node, "name", None), *(getattr(each, "id", None) for each in targets)]
             for name in filter(None, names):
                 given.setdefault(name, {})[path] = ast.dump(node)
-    assert {"run", "kill", "sweep", "NearHub", "OLDEST"} <= given.keys()
+    assert {"run", "kill", "sweep", "OLDEST"} <= given.keys()
     twice = {name: list(found) for name, found in given.items() if len({*found.values()}) > 1}
     assert not twice
 
@@ -1910,24 +1938,24 @@ def test_a_call_is_told_its_end_where_it_runs_now(tmp_path):
     begun = {}
     try:
         for box, descriptor in boxes:
-            assert engine_far.begins(request, box, name, begun) == "begun"
+            assert engine_claims.begins(request, box, name, begun) == "begun"
             assert engine_claims.tell(root, name)
             assert os.read(descriptor, 100).decode() == name + "\n"
     finally:
         for _, descriptor in boxes:
             os.close(descriptor)
-        engine_far._begun.pop(name)
+        engine_claims._begun.pop(name)
 
 
 def test_a_call_that_was_over_begins_again_only_where_the_engine_repeats_calls(tmp_path):
     request = {"claims": str(tmp_path), "caller": ("here", 1, "2"), "engine": ""}
-    engine_far._begun["call"] = "over"
+    engine_claims._begun["call"] = "over"
     try:
         for repeats, word in ((False, "lost"), (True, "begun")):
             told = {**request, "repeats": repeats}
-            assert engine_far.begins(told, "box", "call", {}) == word
+            assert engine_claims.begins(told, "box", "call", {}) == word
     finally:
-        engine_far._begun.pop("call")
+        engine_claims._begun.pop("call")
 
 
 def test_a_call_that_began_in_a_lost_worker_begins_again_only_where_the_engine_repeats_calls(
@@ -1940,9 +1968,9 @@ def test_a_call_that_began_in_a_lost_worker_begins_again_only_where_the_engine_r
         claim.symlink_to(engine_claims.claim("begun", request["caller"], "lost"))
         try:
             told = {**request, "repeats": repeats}
-            assert engine_far.begins(told, "box", "call", {}) == word
+            assert engine_claims.begins(told, "box", "call", {}) == word
         finally:
-            engine_far._begun.pop("call")
+            engine_claims._begun.pop("call")
         assert os.readlink(claim).split()[1] == who
 
 
@@ -1958,8 +1986,8 @@ def test_a_call_that_has_begun_cannot_be_kept_from_it(tmp_path):
 
 
 def test_a_path_of_a_machine_that_sees_other_files_is_not_opened():
-    for seen, is_seen in ((engine_files.files_seen(), True), ("other", False)):
-        assert engine_far._is_seen({"files_seen": seen}, __file__) is is_seen
+    for seen, is_seen in ((engine_claims.files_seen(), True), ("other", False)):
+        assert engine_worker._is_seen({"files_seen": seen}, __file__) is is_seen
 
 
 @pytest.mark.parametrize("is_here", [False, True])

@@ -170,8 +170,7 @@ GOALS = (
         "kept process",
         "and half a millisecond",
         1,
-        "between the worker and the process is the server of processes below it, and the call is "
-        "claimed, so that it is never run twice",
+        "a call passes one process more, and is claimed, so that it is never run twice",
     ),
     Goal(
         "A call on *",
@@ -200,8 +199,8 @@ GOALS = (
         "map, kept processes",
         "its own calls",
         1,
-        "each call carries a session, is claimed, so that it is never run twice, and passes the "
-        "server of processes below the worker",
+        "each call carries a session, is claimed, so that it is never run twice, and passes one "
+        "process more",
     ),
     Goal(
         "1,000 calls on Dask with two workers",

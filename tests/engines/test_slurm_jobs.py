@@ -7,7 +7,6 @@ import pytest
 
 from bandsaw._engines import slurm, slurm_jobs
 from bandsaw._engines.slurm_jobs import is_doubtful
-from bandsaw._workers.executor.engine_hub import SERVER_ENDED
 from bandsaw._workers.frames import EVENT
 from bandsaw.engines import SlurmExecutor
 
@@ -24,7 +23,6 @@ def ended(*numbers, how="", word="events"):
         (ended(0), False),
         (ended(-signal.SIGTERM), True),
         (ended(0, -signal.SIGKILL), True),
-        (ended(how=SERVER_ENDED), True),
         # What had started the process was ended before it.
         (ended(None), True),
         (ended(-signal.SIGKILL, how="deadline"), False),

@@ -13,6 +13,7 @@ import contextlib
 import logging
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -23,8 +24,8 @@ import time
 import bandsaw
 
 _CONFIGURATION = "tests.faults.engines_configuration"
-# What a server of processes below a worker has in its command line.
-_SERVER = b"from bandsaw._workers.ssh import hub"
+# What a fork server below a worker has in its command line, and what is forked from it.
+_SERVER = re.compile(rb"/archives/[0-9a-f]{32}\0--fork-server\0")
 
 
 @bandsaw.task(config=_CONFIGURATION)
@@ -49,7 +50,7 @@ def _workers(temporary):
     servers = {
         pid
         for pid in filter(str.isdigit, os.listdir("/proc"))
-        if _SERVER in _read(pid, "cmdline") and marked in _read(pid, "environ")
+        if _SERVER.search(_read(pid, "cmdline")) and marked in _read(pid, "environ")
     }
     found = {_parent(pid) for pid in servers} - servers
     return sorted(int(pid) for pid in found - {"", "1", str(os.getpid())})

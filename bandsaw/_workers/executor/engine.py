@@ -28,12 +28,12 @@ from ..._futures.program import come_first
 from ..._system import ending
 from ..._system.processes import in_forked_processes
 from ...distribution import DistributionArchive
-from ...errors import ProtocolError, WorkerDiedError, WorkerError
+from ...errors import ProtocolError, WorkerError
 from ..deaths import not_started
 from ..ssh import archive_sending, ssh_start
 from .engine_bulk import Buffers, Stored
 from .engine_claims import HERE, Claims
-from .engine_hub import NOT_STARTED, SERVER_ENDED
+from .engine_processes import NOT_STARTED
 
 # Of so much it is known when it was brought.
 _MOST_BROUGHT = 1000
@@ -173,11 +173,6 @@ def parts_of(archive: DistributionArchive) -> tuple[bytes, bytes]:
     return bytes(parts[0]), bytes(parts[1])
 
 
-_PROGRAM = (
-    *("bandsaw._workers.executor.engine_memory", "bandsaw._workers.executor.engine_claims"),
-    *("bandsaw._workers.executor.engine_following", "bandsaw._workers.executor.engine_hub"),
-    *("bandsaw._workers.executor.engine_files", "bandsaw._workers.executor.engine_far"),
-)
 _program: Optional[tuple[str, str]] = None
 
 
@@ -186,7 +181,7 @@ def program() -> tuple[str, str]:
     if _program is None:
         lines = [
             f"exec(compile({source!a}, {path!a}, 'exec'))"
-            for path, source in ssh_start.sources(*_PROGRAM)
+            for path, source in ssh_start.sources("bandsaw._workers.executor.engine_far")
         ]
         text = "\n".join(lines)
         _program = "_bandsaw_" + hashlib.sha256(text.encode()).hexdigest()[:32], text
@@ -228,17 +223,14 @@ def answer_of(future: Future[Any]) -> Sequence[Any]:
     return answer
 
 
-def failed_with(reason: str, host: str, name: str) -> Callable[[str], WorkerError]:
+def failed_with(reason: str, host: str) -> Callable[[str], WorkerError]:
     """Makes the error of a call that could not be run on a machine, by what that says."""
 
     def error(what: str) -> WorkerError:
         if reason.startswith(NOT_STARTED):
             how, _, written = reason[len(NOT_STARTED) :].partition("\n")
             return not_started(host, how, written.encode())
-        text = f"{what} on {host}: {reason}."
-        if reason == SERVER_ENDED:
-            return WorkerDiedError(text, 1, [name], None, None)
-        return WorkerError(text)
+        return WorkerError(f"{what} on {host}: {reason}.")
 
     return error
 

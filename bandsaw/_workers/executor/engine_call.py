@@ -28,8 +28,7 @@ from ..near_fork_server import Check, ProcessKind
 from . import engine_bulk
 from .engine import Engine, Known
 from .engine_child import EngineChild
-from .engine_claims import caller
-from .engine_files import files_seen
+from .engine_claims import caller, files_seen
 
 if TYPE_CHECKING:
     from ..._files.crossing import Sent
@@ -86,7 +85,7 @@ class ExecutorCarrier(Carrier):
         known, request = engine.request
         if known == made_of:
             return request
-        # What the processes of a hub have from the beginning.
+        # What processes below a worker have from the beginning.
         of_hub = {
             "beside": archive.places,
             "digest": archive.digest,

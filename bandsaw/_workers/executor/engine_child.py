@@ -16,12 +16,13 @@ from ..._system import ending
 from ...errors import BandsawError, ProtocolError
 from ..child import Child
 from ..deaths import lost_by, refused_by
+from ..fork_server_start import checked_hello
 from ..frames import DeadlineError, Frame, Message, NotBegunError
-from ..near_fork_server import ProcessKind, checked_hello
+from ..near_fork_server import ProcessKind
 from . import engine_bulk
 from .engine import answer_of, failed_with, parts_of, submission
 from .engine_bulk import handed
-from .engine_hub import NOT_STARTED
+from .engine_processes import NOT_STARTED
 from .packs import packer_of
 
 # A machine that lacks the archive is brought it, which may reach another one of the machines.
@@ -280,7 +281,7 @@ class EngineChild(Child):
             self._take_told(letter, body)
 
     def _fail(self, reason: str) -> None:
-        self.loss, self.is_over = failed_with(reason, self.host, self._carrier.name), True
+        self.loss, self.is_over = failed_with(reason, self.host), True
 
     def cancel(self) -> None:
         """Cancels the call if it has not begun, and has it ended if it has."""

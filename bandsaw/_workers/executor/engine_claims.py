@@ -1,11 +1,9 @@
 """Whether a call has begun in an executor's worker, or never will: who is first says it.
 
-near: take ─► begun-CALL -> "ended"          far: begun-CALL -> "begun", see `engine_far`
+near: take ─► begun-CALL -> "ended"          far: begins ─► begun-CALL -> "begun"
 
 It is a symbolic link, which is made with what it says in one step, on shared file systems too. Also
 which process is which on a machine, and what workers that were killed have left on it.
-
-This file is sent as text and needs the standard library of Python only, see `engine_far`.
 """
 
 from __future__ import annotations
@@ -14,13 +12,13 @@ import contextlib
 import functools
 import json
 import os
+import socket
+import sys
 import tempfile
 import time
 from typing import Any, Callable
 
-if "." in __name__:
-    # Else it was sent as text, and is there.
-    from ..._archive.keep import kept_root
+from ..._archive.keep import kept_root
 
 # What has begun can be ended a moment later, which is long where its worker gets no processor.
 _SECONDS_TO_BEGIN = 30.0
@@ -113,6 +111,22 @@ def this_machine() -> str:
     return _this[pid]
 
 
+_seen: dict[int, str] = {}
+
+
+def files_seen() -> str:
+    """Names the machine, user and file systems: where this is equal, paths mean the same files."""
+    pid = os.getpid()
+    if pid not in _seen:
+        seen = [socket.gethostname(), str(getattr(os, "geteuid", int)())]
+        for path in ("/", "/proc/self/ns/mnt"):
+            with contextlib.suppress(OSError):
+                status = os.stat(path)
+                seen.append(f"{status.st_dev}:{status.st_ino}")
+        _seen[pid] = " ".join([*seen, this_machine()])
+    return _seen[pid]
+
+
 def started(pid: int) -> tuple[str, int, str]:
     """Tells a process from all that were or will be."""
     try:
@@ -200,3 +214,86 @@ class Claims:
 
 # Of this machine and user.
 HERE = Claims(functools.lru_cache(1)(lambda: kept_root(tempfile.gettempdir())[0]))
+
+
+_MOST_KNOWN = 10000
+# Of calls that are here, were here, or are never to begin, which of that: `begun`, `over`, `ended`.
+# Who adds one first has said it.
+_begun: dict[str, str] = vars(sys).setdefault("_bandsaw_begun", {})
+
+
+def are_over(request: Any, begun: dict[str, str]) -> None:
+    """Says that calls have ended."""
+    for name in begun:
+        _begun[name] = "over"
+        # Where the near end sees the claim it removes it when it knows how the call ended.
+        if request["files_seen"] != files_seen():
+            _unclaim(request, name)
+
+
+def take_back(request: Any, call: str, begun: dict[str, str]) -> None:
+    """Says that a call has not begun after all: it is submitted once more."""
+    if begun.pop(call, None) is not None:
+        _begun.pop(call, None)
+        _unclaim(request, call)
+
+
+def _unclaim(request: Any, call: str) -> None:
+    with contextlib.suppress(OSError):
+        os.unlink(os.path.join(request["claims"], "begun-" + call))
+
+
+def _forget_some() -> None:
+    """Bounds what is known of calls that are over, or were cancelled elsewhere."""
+    if len(_begun) > 2 * _MOST_KNOWN:
+        for call in list(_begun)[:-_MOST_KNOWN]:
+            if _begun.get(call) != "begun":
+                _begun.pop(call, None)
+
+
+def begins(request: Any, box: str, call: str, begun: dict[str, str]) -> str:
+    """Says that a call begins, unless another word was said of it, which is returned."""
+    path = os.path.join(request["claims"], "begun-" + call)
+    # By whom, so that it is known when nobody needs it any more.
+    said = claim("begun", request["caller"], box)
+    if call in begun:
+        # It was not taken by the process to which it was sent.
+        if begun[call] != box:
+            begun[call] = box
+            _say_anew(path, said)
+        return "begun"
+    begun[call] = box
+    _forget_some()
+    known = _begun.setdefault(call, "begun")
+    if known == "over":
+        # The engine has lost what came of it.
+        if not request["repeats"]:
+            return "lost"
+        _begun[call] = "begun"
+    elif known != "begun":
+        return "ended"
+    try:
+        os.symlink(said, path)
+        if request["engine"] == "slurm" and is_forsaken(path, request["caller"]):
+            return "ended"
+    except FileExistsError:
+        try:
+            if not os.readlink(path).startswith("begun"):
+                return "ended"
+        except OSError:
+            return "ended"  # the caller has just forgotten it
+        # It began in a worker that was lost, and the engine has it run again.
+        if not request["repeats"]:
+            return "lost"
+        _say_anew(path, said)
+    except OSError:
+        # The folder that all machines share goes with the executor.
+        if request["engine"] == "slurm" and not os.path.isdir(request["claims"]):
+            return "ended"
+    return "begun"
+
+
+def _say_anew(path: str, said: str) -> None:
+    with contextlib.suppress(OSError):  # the folder is not of this machine
+        os.symlink(said, path + "-new")
+        os.replace(path + "-new", path)

@@ -1,11 +1,9 @@
 """Contents of files in an engine's worker: they arrive in pieces, and those returned are read.
 
-    call ─► lacking ─► pieces in ROOT/file-TOKEN ─► hub: kept by digest     call again
+    call ─► lacking ─► pieces in ROOT/file-TOKEN ─► kept by digest          call again
     call ─► ROOT/back-CALL-files, which is read in pieces and removed
 
 Each piece is a submission. Any worker of the machine may take it: nothing is remembered in between.
-
-This file is sent as text and needs the standard library of Python only, see `engine_far`.
 """
 
 from __future__ import annotations
@@ -15,32 +13,17 @@ import json
 import os
 import socket
 import sys
+from pathlib import Path
 from typing import Any
 
-if "." in __name__:
-    # Else it was sent as text, and is there.
-    from .engine_claims import this_machine
-    from .engine_hub import NearHub, NearProcess
+from ..._files import kept
+from ..._system.home import HOME_ENV_VARIABLE, kept_folder
+from ..._system.trees import TreePart
+from .engine_claims import files_seen
 
 # So large are pieces of contents. What is returned and no larger comes with the result.
 FILE_PIECE = 1 << 23
 _FILE_READ = 1 << 18
-
-
-_seen: dict[int, str] = {}
-
-
-def files_seen() -> str:
-    """Names the machine, user and file systems: where this is equal, paths mean the same files."""
-    pid = os.getpid()
-    if pid not in _seen:
-        seen = [socket.gethostname(), str(getattr(os, "geteuid", int)())]
-        for path in ("/", "/proc/self/ns/mnt"):
-            with contextlib.suppress(OSError):
-                status = os.stat(path)
-                seen.append(f"{status.st_dev}:{status.st_ino}")
-        _seen[pid] = " ".join([*seen, this_machine()])
-    return _seen[pid]
 
 
 def worker_name(engine: str) -> Any:
@@ -55,17 +38,17 @@ def worker_name(engine: str) -> Any:
     return None
 
 
-def prepared(hub: NearHub, root: str, request: Any, call: str, messages: Any) -> Any:
+def prepared(root: str, request: Any, call: str, messages: Any) -> Any:
     """Returns messages that tell a call where its files are, or a list of what lacks here."""
     files = request["files"]
     news: dict[str, Any] = {"files_seen": request["files_seen"] == files_seen()}
     if not news["files_seen"]:
         news["files_back"] = _back(root, request, call)
         if files:
-            folder, lacking = _looked(hub, files)
+            folder, lacking = _looked(root, files)
             for one in files:
                 if one["key"] in lacking and one.get("at"):
-                    _put(hub, one, one["at"])
+                    _put(root, one, one["at"])
                     lacking.remove(one["key"])
             if lacking:
                 return ["lacking", socket.gethostname(), worker_name(request["engine"]), folder,
@@ -119,11 +102,11 @@ def drop(root: str, name: str) -> None:
             os.unlink(os.path.join(root, os.path.basename(name)))
 
 
-def keep_file(hub: NearHub, root: str, token: str, one: Any) -> None:
+def keep_file(root: str, token: str, one: Any) -> None:
     """Has contents that have come in pieces be kept."""
     path = os.path.join(root, "file-" + token)
     try:
-        _put(hub, one, path)
+        _put(root, one, path)
     finally:
         with contextlib.suppress(OSError):
             os.unlink(path)
@@ -142,39 +125,24 @@ def give_piece(root: str, path: str, offset: int) -> bytes:
     return data
 
 
-@contextlib.contextmanager
-def _asking(hub: NearHub) -> Any:
-    """A stream of the hub for what is asked about files, see `_files.crossing`."""
-    with hub.lock:
-        stream = hub.new()
+def _looked(root: str, files: Any) -> tuple[str, list[str]]:
+    base = _base(root)
+    return base, [one["key"] for one in files if not kept.is_there(base, one["key"], one["name"])]
+
+
+def _put(root: str, one: Any, path: str) -> None:
+    base = _base(root)
+    arriving = kept.arriving(base, [TreePart(*part) for part in one["parts"]])
     try:
-        yield stream
-    finally:
-        hub.drop(stream)
+        with open(path, "rb") as file:
+            for piece in iter(lambda: file.read(_FILE_READ), b""):
+                arriving.take(piece)
+        kept.arrived(base, arriving, one["key"], one["name"], one["digest"])
+    except BaseException:
+        arriving.abandon()
+        raise
 
 
-def _ask(hub: NearHub, stream: NearProcess, **request: Any) -> None:
-    hub.send(b"F", stream.number, json.dumps(request).encode("ascii"))
-
-
-def _answer(stream: NearProcess) -> Any:
-    letter, body = stream.inbox.get()
-    if letter == b"E":
-        raise OSError(body.decode("utf-8", "replace"))
-    return json.loads(body)
-
-
-def _looked(hub: NearHub, files: Any) -> Any:
-    with _asking(hub) as stream:
-        _ask(hub, stream, look=[[one["key"], one["name"]] for one in files])
-        answer = _answer(stream)
-    return answer["folder"], answer["lacking"]
-
-
-def _put(hub: NearHub, one: Any, path: str) -> None:
-    with open(path, "rb") as file, _asking(hub) as stream:
-        _ask(hub, stream, put=one["parts"])
-        for piece in iter(lambda: file.read(_FILE_READ), b""):
-            hub.send(b"W", stream.number, piece)
-        _ask(hub, stream, end=one["key"], name=one["name"], digest=one["digest"])
-        _answer(stream)
+def _base(root: str) -> str:
+    """Makes the folder where the processes below this worker look for contents."""
+    return str(kept_folder(kept.KIND, Path(os.environ.get(HOME_ENV_VARIABLE) or root)))

@@ -1,33 +1,28 @@
-"""Calls in processes of a hub, see `engine_hub`, one after another, in an engine's worker.
+"""Calls in the processes below an engine's worker, one after another.
 
-    calls ─► process of its own for each, or one that is kept: it gets short ones ahead
-          ◄─ what happened in each, and how it ended
-
-This file is sent as text and needs the standard library of Python only, see `engine_far`.
+calls ─► process of its own for each, or one that is kept: it gets short ones ahead
+      ◄─ what happened in each, and how it ended
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
-import queue
 import time
 from collections import deque
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, Callable, Optional
 
-if "." in __name__:
-    # Else it was sent as text, and is there.
-    from .engine_hub import SERVER_ENDED, NearHub, NearProcess
-    from .engine_memory import in_memory, shared_at, view
+from ...errors import ProtocolError, StalledError
+from .. import bulk_files, frames
+from ..child import Child
+from ..frames import AGAIN, BYE, CODE, DONE, EVENT, FAILURE, LARGEST_BODY, RETURN, STATE
+from .engine_memory import Given, shared_at, view
+from .engine_processes import Events, Process, Processes
 
-# As in `multiplexer` and `frames`.
-_PIECE = 1 << 18
-_LARGEST_BODY = 1 << 17
-_STATE, _RETURN, _FAILURE, _AGAIN, _DONE, _BYE, _CODE = 2, 6, 7, 8, 9, 10, 11
 # From this size on it is worth to look whether memory is shared.
 _WORTH_A_LOOK = 1 << 20
-# A process that has closed its channel is about to end.
-_SECONDS_TO_CLOSE = 1.0
 # Ray interrupts a worker with what is seen only when its main thread does not wait.
 _SECONDS_TO_LOOK = 0.5
 # Calls that are shorter are sent to a kept process while an earlier one runs there: so many, of so
@@ -36,100 +31,117 @@ _SHORT_SECONDS = 0.01
 _MOST_AHEAD, _MOST_AHEAD_BYTES = 16, 1 << 16
 # So many processes are lost before they read a call until it is a failure.
 _MOST_LOST = 5
+# How long a process may take to end at its deadline.
+_SECONDS_TO_DIE = 10.0
+# So often a fork server is started for one that has just ended.
+_MOST_STARTS = 3
 
 
 class Following:
-    """Calls that a worker runs with one hub.
+    """Calls that a worker runs with the same processes.
 
     `calls`: a name and messages each, taken as they are run. `begins`: has a call begin, by its
     name; returns another word than `begun` if it must not. `answer`: takes a name, and what came of
     that call: such a word, or what happened, how it ended, and how many seconds that took.
     """
 
-    def __init__(self, hub: NearHub, request: Any, calls: Any, begins: Any, answer: Any) -> None:
-        self._hub, self._request = hub, request
+    def __init__(
+        self,
+        processes: Processes,
+        request: Any,
+        calls: deque[tuple[str, Any]],
+        begins: Callable[[str], str],
+        answer: Callable[..., None],
+    ) -> None:
+        self._processes, self._request = processes, request
         self._calls, self._begins, self._answer = calls, begins, answer
-        self._kept = request["workers"]
+        self._kept: Optional[int] = request["workers"]
         self._process: Any = None
-        # What the process has, with descriptors to be closed later; the first one runs.
-        self._sent: deque[Any] = deque()
+        # What the process has; the first one runs.
+        self._sent: deque[tuple[str, Any]] = deque()
         self._most_sent = 1
         self._since = 0.0  # when the first one began
         self._ended: set[str] = set()  # calls that are to be ended
         self._lost = 0  # how often a process was lost before it read its call
 
     def run(self) -> None:
-        """Runs calls until none is left, or the hub has ended after some."""
-        is_first = True
+        """Runs calls until none is left."""
         try:
-            while self._sent or (self._calls and (is_first or not self._hub.is_gone())):
-                is_first = False
-                try:
-                    while self._calls and self._has_room():
-                        self._begin(*self._calls.popleft())
-                    if self._sent:
-                        self._follow()
-                except BrokenPipeError:
-                    self._is_over([], SERVER_ENDED, False)
+            while self._sent or self._calls:
+                while self._calls and self._has_room():
+                    self._begin(*self._calls.popleft())
+                if self._sent:
+                    self._follow()
         finally:
             self._end()
 
     def _has_room(self) -> bool:
         if len(self._sent) >= self._most_sent or (self._sent and self._process.is_ending):
             return False
-        sizes = [len(one[1][-1]) for one in (*self._sent, self._calls[0])]
+        sizes = [len(messages[-1]) for _, messages in (*self._sent, self._calls[0])]
         return len(sizes) == 1 or sum(sizes) <= _MOST_AHEAD_BYTES
 
     def _begin(self, name: str, messages: Any) -> None:
-        if messages[2][0] == _AGAIN and not self._knows(messages[1]):
+        if messages[2][0] == AGAIN and not self._knows(messages[1]):
             self._answer(name, "whole")
             return
         # Before anybody may know that it has begun.
-        self._hub.calls[name] = self
+        self._processes.calls[name] = self
         word = self._begins(name)
         if word != "begun":
-            del self._hub.calls[name]
+            del self._processes.calls[name]
             self._answer(name, word)
             return
-        with self._hub.lock:
-            self._sent.append([name, messages, None])
-        if len(self._sent) == 1:
-            self._since = time.monotonic()
-        failure = self._hub.start_fork_server(self._request)
+        with self._processes.lock:
+            self._sent.append((name, messages))
+        self._since = self._since if len(self._sent) > 1 else time.monotonic()
+        failure = self._take_process()
         if failure is not None:
-            events, end = failure
-            self._is_over(events, end, False)
+            self._is_over(*failure, False)
             return
-        if self._process is None:
-            self._process = self._hub.taken(self._kept)
         if len(self._sent) == 1:
             self._has_begun()
-        self._sent[-1][2] = _pass_session(self._hub, self._process, messages)
+        try:
+            _pass_session(self._process, messages)
+        except OSError:
+            # It reads no more. Why, it says itself, or its fork server does.
+            self._process.child.has_read = False
         if self._kept is None:
-            self._hub.prepare_next()
+            self._processes.prepare_next()
 
     def _knows(self, shape: str) -> bool:
         """Whether the process that takes the next call knows calls like it."""
-        try:
-            if self._process is None and self._hub.start_fork_server(self._request) is None:
-                self._process = self._hub.taken(self._kept)
-        except BrokenPipeError:
-            pass  # the hub has ended, and another one will know nothing
+        self._take_process()
         return self._process is not None and shape in self._process.shapes
+
+    def _take_process(self) -> Optional[tuple[Events, str]]:
+        """Takes a process if there is none; returns what happened where none can be had."""
+        for _ in range(_MOST_STARTS):
+            if self._process is not None:
+                return None
+            failure = self._processes.start()
+            if failure is not None:
+                return failure
+            try:
+                self._process = self._processes.taken(self._kept)
+            except BrokenPipeError:
+                continue
+            except OSError as error:
+                return [(b"S", EVENT.pack(b"E", error.errno or 0))], ""
+        return None if self._process is not None else ([(b"S", b"")], "")
 
     def kill(self, name: str) -> None:
         """Has a call ended. Called by another thread."""
-        with self._hub.lock:
+        with self._processes.lock:
             self._ended.add(name)
         self._end_first()
 
     def _end_first(self) -> None:
-        with self._hub.lock:
+        with self._processes.lock:
             process = self._process if self._sent and self._sent[0][0] in self._ended else None
             if process is not None:
                 process.is_ending = True
-        if process is not None:
-            self._hub.send(b"K", process.number)
+                process.child.cancel()
 
     def _has_begun(self) -> None:
         self._since = time.monotonic()
@@ -141,46 +153,39 @@ class Following:
         process, seconds = self._process, self._request["seconds"]
         deadline = None if seconds is None else self._since + seconds
         look = _SECONDS_TO_LOOK if self._request["engine"] == "ray" else None
-        events, end = _followed(self._hub, process, deadline, look, self._kept is not None)
+        events, end = _followed(process, deadline, look, self._kept is not None)
         is_unread = not end and self._was_unread(events)
-        if is_unread or events[-1:] == [(b"M", bytes([_BYE]))]:
+        if is_unread or events[-1:] == [(b"M", bytes([BYE]))]:
             # It was killed, or had ended itself, before it began with the call.
             self._lost += is_unread
             self._give_back()
-            self._process = None
-            self._hub.drop(process)
+            self._drop_process()
             return
         process.calls += 1
-        if process.start is not None and process.calls > 1:
-            events.insert(0, process.start)
         is_whole = self._kept is not None and not end and events[-1][0] in b"MA"
         shape = self._sent[0][1][1]
-        if is_whole and shape is not None and _kind(*events[-1]) != _FAILURE:
+        if is_whole and shape is not None and _kind(*events[-1]) != FAILURE:
             process.shapes.add(shape)
         self._is_over(events, end, is_whole)
 
-    def _was_unread(self, events: Any) -> bool:
+    def _was_unread(self, events: Events) -> bool:
         """Whether the only call that the process had was lost before it read it."""
-        told = {letter + body[:1] if letter == b"S" else letter for letter, body in events if body}
-        if b"SN" not in told or told & {b"M", b"A"} or self._process.has_asked:
+        process = self._process
+        if process.child.has_read or process.has_asked or any(one in b"MA" for one, _ in events):
             return False
         is_wanted = len(self._sent) == 1 and self._sent[0][0] not in self._ended
         return is_wanted and self._lost < _MOST_LOST
 
-    def _is_over(self, events: Any, end: str, is_whole: bool) -> None:
+    def _is_over(self, events: Events, end: str, is_whole: bool) -> None:
         """Notes what came of the first call. `is_whole`: whether its process goes on."""
         seconds = time.monotonic() - self._since
-        with self._hub.lock:
-            name, _, file = self._sent.popleft()
+        with self._processes.lock:
+            name, _ = self._sent.popleft()
             is_whole = is_whole and bool(self._sent or not self._process.is_ending)
-        self._hub.calls.pop(name, None)
-        if file is not None:
-            os.close(file)
+        self._processes.calls.pop(name, None)
         if not is_whole:
             self._give_back()
-            process, self._process = self._process, None
-            if process is not None:
-                self._hub.drop(process)
+            self._drop_process()
         is_short = is_whole and seconds < _SHORT_SECONDS and self._request["seconds"] is None
         self._most_sent = _MOST_AHEAD if is_short else 1
         self._answer(name, "events", events, end, seconds)
@@ -189,56 +194,56 @@ class Following:
 
     def _give_back(self) -> None:
         """Has calls be run later that were sent to a process, and have not begun there."""
-        with self._hub.lock:
+        with self._processes.lock:
             left, self._sent = list(self._sent), deque()
-        for name, messages, file in reversed(left):
-            if file is not None:
-                os.close(file)
-            self._calls.appendleft((name, messages))
+        self._calls.extendleft(reversed(left))
+
+    def _drop_process(self) -> None:
+        with self._processes.lock:
+            process, self._process = self._process, None
+        if process is not None:
+            process.child.end()
 
     def _end(self) -> None:
-        process, is_whole = self._process, not self._sent
+        is_whole = not self._sent
         self._give_back()
-        if process is not None:
-            self._hub.give(process, self._kept if is_whole else None)
+        if self._process is not None:
+            self._processes.give(self._process, self._kept if is_whole else None)
 
 
-def _pass_session(hub: NearHub, process: NearProcess, messages: Any) -> Any:
-    """Sends a session. Returns a descriptor to be closed when it was read, `None` if none."""
+def _pass_session(process: Process, messages: Any) -> None:
     state, shape, head, data = messages
-    number = process.number
+    sent: list[frames.Message] = []
     is_new = shape is not None and shape not in process.shapes
-    news = []
     if is_new or process.state != state:
         # In one message: what the next one does not say of files is as if there were none.
         told = json.dumps({**json.loads(state), "number": shape}).encode("ascii")
-        news.append(bytes([_STATE]) + (told if is_new else state))
+        sent.append((STATE, (told if is_new else state,), None))
         process.state = state
-    if isinstance(data, bytes) and len(data) <= _LARGEST_BODY:
+    kind, head = head[0], head[1:]
+    if isinstance(data, bytes) and len(data) <= LARGEST_BODY:
         # With one write, so that its reader wakes once.
-        hub.send(b"M", number, *news, head + data)
-        return None
-    if news:
-        hub.send(b"M", number, *news)
+        process.child.send(*sent, (kind, (head, data), None))
+        return
+    file, place = _file_with(data)
+    try:
+        process.child.send(*sent, (kind, (head, place), file))
+    finally:
+        os.close(file)
+
+
+def _file_with(data: Any) -> tuple[int, bytes]:
+    """Opens a file with data, and says where in it that is."""
+    if isinstance(data, str):
+        return os.open(data, os.O_RDONLY), b""
     views = [view(piece) for piece in (data if isinstance(data, list) else [data])]
-    file, path = None, data if isinstance(data, str) else None
-    if hub.has_files and path is None:
-        shared = shared_at(views) if sum(map(len, views)) >= _WORTH_A_LOOK else None
-        if shared is not None:
-            path, place = shared
-            head += place.to_bytes(8, "big")
-        else:
-            file = in_memory(views)
-            path = None if file is None else f"/proc/{os.getpid()}/fd/{file}"
-    if path is not None and hub.has_files:
-        hub.send(b"V", number, path.encode())
-    else:
-        hub.send(b"N", number, sum(map(len, views)).to_bytes(8, "big"))
-        for one in views:
-            for start in range(0, len(one), _PIECE):
-                hub.send(b"B", number, one[start : start + _PIECE])
-    hub.send(b"A", number, head)
-    return file
+    size = sum(map(len, views))
+    shared = shared_at(views) if size >= _WORTH_A_LOOK else None
+    if shared is not None:
+        path, place = shared
+        with contextlib.suppress(OSError):
+            return os.open(path, os.O_RDONLY), place.to_bytes(8, "big")
+    return bulk_files.create(views, size, None), b""
 
 
 def _kind(letter: bytes, body: Any) -> int:
@@ -247,41 +252,63 @@ def _kind(letter: bytes, body: Any) -> int:
 
 
 def _followed(
-    hub: NearHub, process: NearProcess, deadline: Any, look: Any, is_kept: bool
-) -> tuple[list[Any], str]:
-    events: list[Any] = []
-    end, closes_at, is_answered = "", None, False
-    while True:
-        limits = [limit for limit in (deadline, closes_at) if limit is not None]
-        left = None if not limits else max(0.0, min(limits) - time.monotonic())
-        try:
-            wait = left if look is None or (left is not None and left < look) else look
-            letter, body = process.inbox.get(timeout=wait)
-        except queue.Empty:
-            if wait != left:
+    process: Process, deadline: Optional[float], look: Optional[float], is_kept: bool
+) -> tuple[Events, str]:
+    """Returns what a process does until its call is over, and in which way the call was ended."""
+    child, end, is_answered = process.child, "", False
+    try:
+        while True:
+            limits = [] if deadline is None else [deadline]
+            if look is not None:
+                limits.append(time.monotonic() + look)
+            try:
+                frame = child.next(min(limits, default=None))
+            except frames.DeadlineError:
+                now = time.monotonic()
+                if deadline is None or now < deadline:
+                    continue
+                if end:
+                    break
+                end, deadline = "deadline", now + _SECONDS_TO_DIE
+                child.cancel()
                 continue
-            if deadline is not None and time.monotonic() >= deadline:
-                end, deadline = "deadline", None
-            closes_at = None
-            hub.send(b"K", process.number)
-            continue
-        if letter == b"S":
-            events.append((letter, body))
-            if body[:1] == b"P":
-                process.start = letter, body
-            if body[:1] in (b"P", b"N", b"C"):
+            if frame is None:
+                break
+            if frame.kind == CODE:
+                process.has_asked = True
+                with contextlib.suppress(OSError):
+                    child.send(frames.text_of_code(None))
                 continue
-            return events, end
-        if letter == b"M" and not body:
-            closes_at = time.monotonic() + _SECONDS_TO_CLOSE
-        elif letter == b"M" and body[0] == _CODE:
-            process.has_asked = True
-            hub.send(b"M", process.number, bytes([_CODE]) + b"0")
-            continue
-        elif letter == b"E":
-            return events, body.decode("utf-8", "replace")
-        elif letter in (b"M", b"A"):
-            is_answered = is_answered or _kind(letter, body) in (_RETURN, _FAILURE, _DONE, _BYE)
-        events.append((letter, body))
-        if is_answered and is_kept:
-            return events, end
+            process.events.append(_event_of(frame))
+            if is_kept and frame.kind in (RETURN, FAILURE, DONE, BYE):
+                is_answered = True
+                break
+    except (OSError, ProtocolError, StalledError) as error:
+        end = str(error)
+    events, process.events = process.events, []
+    return [*_beginning_of(child), *events, *(() if is_answered else _end_of(child))], end
+
+
+def _event_of(frame: frames.Frame) -> tuple[bytes, Any]:
+    body = bytes([frame.kind]) + frame.body
+    if frame.descriptor is None:
+        return b"M", body
+    with frame.descriptor:
+        return b"A", (body, Given(os.dup(frame.descriptor.fileno())))
+
+
+def _beginning_of(child: Child) -> Events:
+    return [] if child.pid is None else [(b"S", EVENT.pack(b"P", child.pid))]
+
+
+def _end_of(child: Child) -> Iterable[tuple[bytes, bytes]]:
+    if not child.is_over:
+        return
+    if not child.has_read:
+        yield b"S", EVENT.pack(b"N", 0)
+    if child.start_error is not None:
+        yield b"S", EVENT.pack(b"E", child.start_error)
+    elif child.returncode is not None:
+        yield b"S", EVENT.pack(b"X", child.returncode)
+    else:
+        yield b"S", b""

@@ -1,10 +1,8 @@
 """Large data between processes of one machine, past the engine and its worker.
 
-    caller: file ── its path ──► worker ── the path ──► hub ── the file ──► process of the call
-    engine's store ── in the memory of the worker ── the file behind it, and where ──► process
-    process ── file ──► hub ── its path ──► worker ── the file ──► `engine_bulk` of the caller
-
-This file is sent as text and needs the standard library of Python only, see `engine_far`.
+caller: file ── its path ──► worker ── the file ──► process of the call
+engine's store ── in the memory of the worker ── the file behind it, and where ──► process
+process ── file ──► worker ── the file ──► `engine_bulk` of the caller
 """
 
 from __future__ import annotations
@@ -39,37 +37,9 @@ def moved_by(engine: str) -> Any:
 
 def view(piece: Any) -> memoryview:
     """Returns the contents of a piece, which may lie in a file."""
-    return given(piece).view() if isinstance(piece, str) else memoryview(piece)
-
-
-def given(path: str) -> Given:
-    """Opens a file, which may be gone from its path soon."""
-    return Given(os.open(path, os.O_RDONLY))
-
-
-def may_look(pid: int) -> bool:
-    """Whether files that another process has open can be opened here."""
-    try:
-        os.readlink(f"/proc/{pid}/fd/0")
-    except OSError:
-        return False
-    return True
-
-
-def in_memory(views: Any) -> Any:
-    """Writes data into a file in memory. Returns its descriptor, `None` where room is short."""
-    room = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    if 2 * sum(map(len, views)) > room:
-        return None
-    file = os.memfd_create("bandsaw", os.MFD_CLOEXEC)
-    try:
-        for one in views:
-            while one:
-                one = one[os.write(file, one[: 1 << 30]) :]
-    except OSError:
-        os.close(file)
-        return None
-    return file
+    if isinstance(piece, str):
+        return Given(os.open(piece, os.O_RDONLY)).view()
+    return memoryview(piece)
 
 
 def is_of_this_user(end: socket.socket) -> bool:

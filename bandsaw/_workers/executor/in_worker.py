@@ -34,7 +34,7 @@ from ...session import Session
 from .. import boundary, bulk_files, envelope, inheritance, repeat_calls, serving
 from ..deaths import lost_by
 from ..frames import RETURN
-from . import engine_bulk, engine_claims, engine_far, engine_files, engine_memory
+from . import engine_bulk, engine_claims, engine_memory
 from .engine import Engine
 from .engine_bulk import WORTH_A_FILE, handed
 
@@ -55,7 +55,7 @@ class WaitingProcess(NamedTuple):
 
     door: str  # where it takes files, empty if it takes none
     call: str  # the name of the call
-    request: Mapping[str, Any]  # what `engine_far` has to know to say that the call begins
+    request: Mapping[str, Any]  # what `engine_claims` has to know to say that the call begins
 
 
 def _others(members: Mapping[str, Any]) -> list[str]:
@@ -98,17 +98,17 @@ def run(
     inside = calls.current.set(_waiting.get(caller.call))
     begun: dict[str, str] = {}
     try:
-        if engine_far.begins(caller.request, "-", caller.call, begun) != "begun":
+        if engine_claims.begins(caller.request, "-", caller.call, begun) != "begun":
             return ENDED
         # The worker may have made one of its own, or have served another run before.
         run_of_process.take_run_id(run_id)
         carrying.forget()
-        is_seen = caller.request["files_seen"] == engine_files.files_seen()
+        is_seen = caller.request["files_seen"] == engine_claims.files_seen()
         carrying.take_over({"files_seen": is_seen})
         try:
             answer = _go_on(caller, digest, held, engine, head, sent["data"], is_seen)
             if answer in (NEW, UNSEEN):
-                engine_far.take_back(caller.request, caller.call, begun)
+                engine_claims.take_back(caller.request, caller.call, begun)
             return answer
         finally:
             bulk_files.keep_lent()
@@ -117,7 +117,7 @@ def run(
     except BaseException as error:
         return None, members.written_failure(error), False
     finally:
-        engine_far.are_over(caller.request, begun)
+        engine_claims.are_over(caller.request, begun)
         calls.current.reset(inside)
         callers.is_in_worker.reset(token)
 
@@ -161,9 +161,8 @@ def _go_on(
         packed = packing.packed(session, serving.same(session, had))
     head, pieces, size = envelope.laid_out(packed)
     if is_seen and size >= WORTH_A_FILE and caller.door:
-        file = engine_memory.in_memory([memoryview(piece) for piece in pieces])
-        given = None if file is None else engine_memory.Given(file)
-        if given and engine_memory.hand_over(given.descriptor, caller.door, caller.call):
+        given = engine_memory.Given(bulk_files.create(pieces, size, None))
+        if engine_memory.hand_over(given.descriptor, caller.door, caller.call):
             return head, None, is_seen
     return head, engine_memory.moved_by(engine)(b"".join(pieces)), is_seen
 
@@ -199,7 +198,7 @@ def cross(
         "caller": engine_claims.caller(os.getpid()),
         "claims": engine.claims.path,
         "engine": engine.kind,
-        "files_seen": engine_files.files_seen(),
+        "files_seen": engine_claims.files_seen(),
         "repeats": True,
     }
     caller = WaitingProcess(engine_bulk.door(), callers.new_nonce(), request)

@@ -22,7 +22,8 @@ from typing import Any, Callable, NoReturn, Optional
 
 from ..._archive import keep, unpack
 from ..._archive.arriving import ArrivingArchive
-from .. import frames
+from ..._system.home import HOME_ENV_VARIABLE
+from .. import frames, leaving
 from . import multiplexer
 from .hub_fork_servers import ForkServers
 from .hub_processes import Processes
@@ -32,16 +33,11 @@ _READ = 1 << 18
 _TOUCH_SECONDS = 3600.0
 
 
-def main(
-    reading: int, writing: int, root: str, directory: Optional[str], box: Optional[str] = None
-) -> NoReturn:
-    """Serves the near end until that is gone, and removes its `box` then.
-
-    `directory`: its own, `None` to remove the root then.
-    """
+def main(reading: int, writing: int, root: str, directory: Optional[str]) -> NoReturn:
+    """Serves the near end until that is gone. `root`, `directory`: see `leaving.tidy`."""
     # What a task needs besides the archive, such as environments, is kept in the same place.
-    os.environ.setdefault("BANDSAW_HOME", root)
-    # How processes end is for it to know, whatever an executor's worker ignores.
+    os.environ.setdefault(HOME_ENV_VARIABLE, root)
+    # How processes end is for it to know, whatever has started it ignores.
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     hub = Hub(reading, writing, root)
     try:
@@ -50,19 +46,7 @@ def main(
         pass
     finally:
         hub.end()
-        if box is not None:
-            with contextlib.suppress(OSError):
-                os.unlink(box)
-        if directory is None:
-            keep.remove(root)
-        else:
-            # Nobody waits for it now.
-            keep.sweep(root, directory)
-            files = os.path.join(os.environ["BANDSAW_HOME"], "files")
-            if os.path.isdir(files):
-                from ..._files import kept
-
-                kept.prune(files, kept.KEPT_SECONDS)
+        leaving.tidy(root, directory)
     os._exit(0)
 
 
@@ -97,7 +81,6 @@ class Hub:
             b"N": self._processes.begin_file,
             b"B": self._processes.take_piece,
             b"A": self._processes.pass_file,
-            b"V": self._processes.open_file,
             b"K": self._processes.cancel,
             b"Q": self._forget,
             b"D": self._look_for_archive,

@@ -68,9 +68,6 @@ class Processes:
         self._fork_servers = fork_servers
         self._outbox = outbox
         self._all: dict[int, Process] = {}
-        # Whether the near end is on this machine, and the files that it has not opened yet.
-        self._is_seen = False
-        self._given: dict[int, deque[int]] = {}
 
     def end_what_stalls(self, now: float) -> None:
         for stream, process in self._all.items():
@@ -91,8 +88,6 @@ class Processes:
             if process.file is not None:
                 yield process.file
             yield from (file for _, file in process.unsent if file)
-        for given in self._given.values():
-            yield from given
 
     def closers(self) -> list[Callable[[], Any]]:
         return [process.ends.close for process in self._all.values()]
@@ -160,16 +155,6 @@ class Processes:
         if process is not None:
             process.file = bulk_files.opened(int.from_bytes(body, "big"), None)
 
-    def open_file(self, stream: int, body: bytes) -> None:
-        """Takes a body in a file that is seen here, or word that one of ours was opened there."""
-        given = self._given.get(stream)
-        if given:
-            os.close(given.popleft())
-        self._is_seen = True
-        process = self._all.get(stream)
-        if process is not None and body:
-            process.file = os.open(body, os.O_RDONLY)
-
     def take_piece(self, stream: int, body: bytes) -> None:
         process = self._all.get(stream)
         if process is None or process.file is None:
@@ -196,8 +181,6 @@ class Processes:
     def forget(self, stream: int) -> None:
         process = self._all.pop(stream, None)
         self._outbox.drop(stream)
-        for given in self._given.pop(stream, ()):
-            os.close(given)
         if process is None:
             return
         ends = process.ends
@@ -239,12 +222,7 @@ class Processes:
                 self._hub.send(b"M", stream, message)
                 continue
             descriptor = os.dup(frame.descriptor.fileno())
-            if self._is_seen:
-                self._given.setdefault(stream, deque()).append(descriptor)
-                self._hub.send(b"V", stream, f"/proc/{os.getpid()}/fd/{descriptor}".encode())
-                self._hub.send(b"A", stream, message)
-            else:
-                self._outbox.send_file(stream, descriptor, packed(b"A", stream, message))
+            self._outbox.send_file(stream, descriptor, packed(b"A", stream, message))
 
     def _hear_status(self, stream: int, process: Process) -> None:
         status = process.ends.status

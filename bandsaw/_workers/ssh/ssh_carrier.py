@@ -18,8 +18,9 @@ from .. import frames, inheritance
 from ..carrier import Carrier
 from ..child import Child
 from ..deaths import not_started
+from ..fork_server_start import checked_hello
 from ..frames import EVENT, SESSION, Frame, Message
-from ..near_fork_server import AnyForkServer, Check, ProcessKind, checked_hello
+from ..near_fork_server import AnyForkServer, Check, ProcessKind
 from . import multiplexer, ssh_sending
 from .multiplexer import Stream
 from .ssh_connection import Connection, connection_to

@@ -20,7 +20,6 @@ import sys
 import time
 
 import bandsaw
-from bandsaw._workers import fork_servers
 
 _HANGS_SECONDS = 60
 
@@ -83,10 +82,10 @@ def calling(chain, size):
 
 
 def starting_fork_servers(size):
-    from bandsaw._workers import near_fork_server
+    from bandsaw._workers import fork_server_start, near_fork_server
 
-    kinds, start = [], near_fork_server.started
-    fork_servers.started = lambda *given: kinds.append(given) or start(*given)
+    kinds, start = [], fork_server_start.started
+    fork_server_start.started = lambda *given: kinds.append(given) or start(*given)
     calling("kept", size)[0]()
 
     return lambda: start(*kinds[0]), near_fork_server.LocalForkServer.close
