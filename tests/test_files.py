@@ -55,7 +55,7 @@ configuration = (
 configuration.set_serializer(bandsaw.{serializer}())
 """
 WORKFLOW = """\
-import json, os, sys, tempfile
+import json, os, shutil, sys, tempfile
 from pathlib import Path
 import bandsaw
 from bandsaw import File
@@ -208,6 +208,7 @@ def test_a_result_that_cannot_arrive_is_a_typed_error_and_leaves_nothing(run, ch
         "File('tree')": "leads out of it",
         "File('made', to='out/made')": "has a link",
         "File('made', to='taken')": "is a folder",
+        "File('folder', to='one')": "is no folder",
         "[File('made', to='one'), File('more', to='one')]": "a 'to' of its own",
         "[File('made', to='same/{name}'), File('more', to='same')]": "a 'to' of its own",
     }
@@ -225,6 +226,7 @@ Path("made").write_text("x")
 Path("more").write_text("y")
 Path("one").write_text("before")
 Path("taken").mkdir()
+Path("folder").mkdir()
 Path("elsewhere").mkdir()
 Path("out").symlink_to("elsewhere")
 for made, said in {cases!r}.items():
@@ -236,7 +238,23 @@ for made, said in {cases!r}.items():
         raise AssertionError(made)
     assert not os.listdir("elsewhere") and not os.listdir("taken"), made
     assert Path("one").read_text() == "before", made
+    assert not Path(os.environ["BANDSAW_HOME"], "files", "runs", bandsaw.get_run_id()).exists()
     assert task(0) == 0
+""")
+
+
+def test_a_result_that_is_written_twice_has_its_files_once(run):
+    run("""\
+@bandsaw.task(chain="kept")
+def task(size):
+    Path("made").write_text("x")
+    return File("made"), bytes(size)
+
+# main
+for size in (1, 2_000_000):
+    place = Path(task(size)[0]).parent
+    assert len(list(place.parent.iterdir())) == 1
+    shutil.rmtree(place)
 """)
 
 

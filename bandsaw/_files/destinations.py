@@ -5,6 +5,7 @@ What the calls of a run have returned is `BANDSAW_HOME/files/runs/RUN/TOKEN/NAME
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from hashlib import sha256
@@ -47,6 +48,18 @@ def new_place(name: str) -> str:
             if is_last:
                 raise
     return os.path.join(folder, name)
+
+
+def remove(path: str) -> None:
+    """Removes a file from the folder of its run, and folders that are empty then."""
+    path = os.path.realpath(path)
+    if not path.startswith(os.path.realpath(home.kept_folder(kept.KIND) / RUNS) + os.sep):
+        return
+    file_contents.remove(path)
+    for _ in range(2):
+        path = os.path.dirname(path)
+        with contextlib.suppress(OSError):
+            os.rmdir(path)
 
 
 def is_relative(name: str) -> bool:
@@ -105,7 +118,5 @@ def move(path: str, target: str) -> None:
         # Another file system.
         copy(path, target)
         file_contents.remove(path)
-    try:
+    with contextlib.suppress(OSError):
         os.rmdir(os.path.dirname(path))
-    except OSError:
-        pass
