@@ -565,9 +565,9 @@ def test_a_place_that_leads_elsewhere_is_refused(tmp_path, to):
 def test_names_and_links_from_elsewhere_that_lead_out_are_refused(tmp_path, parts):
     inner = tmp_path / "inner"
     inner.mkdir()
-    named = repr(parts[-1].target) if parts and parts[-1].kind == LINK else ""
-    with pytest.raises(FileTravelError, match=named):
+    with pytest.raises(FileTravelError) as caught:
         ArrivingContents(str(inner / "target"), parts).finish()
+    assert not parts or parts[-1].target in str(caught.value)
     assert not list(inner.iterdir()) and [p.name for p in tmp_path.iterdir()] == ["inner"]
 
 
