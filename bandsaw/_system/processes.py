@@ -97,7 +97,7 @@ def describe_exit(returncode: int) -> str:
     return f"exit code {returncode}"
 
 
-def why_not_started(program: str, error: OSError) -> str:
+def why_not_started(program: str, error: Exception) -> str:
     """Says why a program cannot be started, and from where a relative path of it is taken."""
     if isinstance(error, FileNotFoundError) and os.sep in program:
         if os.path.lexists(program):
