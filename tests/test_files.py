@@ -243,6 +243,31 @@ for made, said in {cases!r}.items():
 """)
 
 
+@pytest.mark.parametrize("chain", ["default", "kept", "spawned"])
+def test_a_process_that_dies_on_its_way_back_leaves_no_files(run, chain):
+    run(f"""\
+class Deadly:
+    def __reduce__(self):
+        os.kill(os.getpid(), 9)
+
+@bandsaw.task(chain={chain!r})
+def task(*more):
+    Path("made").write_text("x")
+    return File("made"), *(Deadly() for _ in more)
+
+# main
+runs = Path(os.environ["BANDSAW_HOME"], "files", "runs", bandsaw.get_run_id())
+assert task()[0].path.startswith(str(runs))
+shutil.rmtree(runs)
+try:
+    task(1)
+except bandsaw.errors.WorkerDiedError:
+    assert not runs.exists()
+else:
+    raise AssertionError
+""")
+
+
 def test_a_result_that_is_written_twice_has_its_files_once(run):
     run("""\
 @bandsaw.task(chain="kept")

@@ -229,7 +229,7 @@ class Homeward(_Returning):
         with late_import:
             from . import destinations
 
-        copy = destinations.new_place(os.path.basename(path))
+        copy = destinations.new_place(os.path.basename(path), self._session.nonce)
         # The next call comes when it was fetched.
         try:
             destinations.copy(path, copy, is_linked=is_fetched)

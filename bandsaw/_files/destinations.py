@@ -9,10 +9,11 @@ import contextlib
 import os
 import re
 from hashlib import sha256
+from pathlib import Path
 
 from .._system import file_contents, home, trees
 from .._system.files import make_private
-from ..errors import FileTravelError
+from ..errors import FileTravelError, KeptFolderError
 from ..run import get_run_id
 from . import kept
 
@@ -21,12 +22,16 @@ RUNS = "runs"
 _PLAIN = re.compile(r"[0-9A-Za-z_][0-9A-Za-z_.-]{,63}")
 
 
-def run_folder() -> str:
-    base = home.kept_folder(kept.KIND)
+def _run_folder_below(base: Path) -> Path:
     run = get_run_id()
     if not _PLAIN.fullmatch(run):
         run = sha256(run.encode("utf-8", "surrogatepass")).hexdigest()
-    folder = base / RUNS / run
+    return base / RUNS / run
+
+
+def run_folder() -> str:
+    base = home.kept_folder(kept.KIND)
+    folder = _run_folder_below(base)
     if not folder.is_dir():
         kept.tidy(str(base))
         make_private(folder)
@@ -34,12 +39,12 @@ def run_folder() -> str:
     return str(folder)
 
 
-def new_place(name: str) -> str:
-    """Returns a path with this name in a new folder of the run."""
+def new_place(name: str, call: str = "") -> str:
+    """Returns a path with this name in a new folder of the run, `call`: for this call."""
     if not trees.is_plain_name(name):
         raise FileTravelError(f"A file with the name {name!r} is refused.")
     for is_last in (*[False] * 99, True):
-        folder = os.path.join(run_folder(), os.urandom(8).hex())
+        folder = os.path.join(run_folder(), call + os.urandom(8).hex())
         try:
             os.mkdir(folder, 0o700)
             break
@@ -48,6 +53,16 @@ def new_place(name: str) -> str:
             if is_last:
                 raise
     return os.path.join(folder, name)
+
+
+def forsake(call: str) -> None:
+    """Removes the places that a process has made for a call, and that nobody will take."""
+    with contextlib.suppress(KeptFolderError):
+        run = _run_folder_below(home.folder_of_user() / kept.KIND)
+        for place in run.glob(f"{call}?*"):
+            file_contents.remove(str(place))
+        with contextlib.suppress(OSError):
+            run.rmdir()
 
 
 def remove(path: str) -> None:

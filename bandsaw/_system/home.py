@@ -26,7 +26,7 @@ HOME_ENV_VARIABLE = "BANDSAW_HOME"
 
 def kept_folder(kind: str) -> Path:
     """Returns the path of a folder for what is kept; only its owner can write to it and list it."""
-    home = _home()
+    home = folder_of_user()
     folder = home / kind
     try:
         # Before anything is made in it.
@@ -42,7 +42,8 @@ def kept_folder(kind: str) -> Path:
     return folder
 
 
-def _home() -> Path:
+def folder_of_user() -> Path:
+    """Returns the path of the folder, which need not be there."""
     given = os.environ.get(HOME_ENV_VARIABLE)
     if given:
         return Path(given).absolute()
