@@ -51,6 +51,7 @@ configuration = (
     .add_advice_chain(SubprocessAdvice(), SubprocessAdvice(), name="twice")
     .add_advice_chain(CachingAdvice("cache"), SubprocessAdvice(), name="cached")
     .add_advice_chain(CachingAdvice("cache"), name="here")
+    .add_advice_chain(SubprocessAdvice(), CachingAdvice("cache"), name="cached there")
 )
 configuration.set_serializer(bandsaw.{serializer}())
 """
@@ -481,6 +482,27 @@ for file in File("in.txt"), File("old"), File("in.txt"):
     assert not Path("to").exists()
 """
     assert run(code, serializer) == "computed\n" * 2
+
+
+def test_a_hit_in_another_process_brings_a_file_once(run):
+    code = """\
+import atexit
+
+@bandsaw.task(chain="cached there")
+def make():
+    print("computed")
+    folder = tempfile.mkdtemp()
+    atexit.register(shutil.rmtree, folder)
+    Path(folder, "made").write_text("x")
+    return File(Path(folder, "made"))
+
+# main
+for number in (1, 2):
+    path = Path(make())
+    assert path.read_text() == "x"
+    assert len(list(path.parent.parent.iterdir())) == number
+"""
+    assert run(code) == "computed\n"
 
 
 def test_a_file_with_braces_in_its_name_arrives_and_is_brought_back(run):

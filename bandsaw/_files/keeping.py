@@ -135,7 +135,7 @@ class Bringing(_OfCall):
         self, path: str, to: Optional[str], digest: str, parts: Sequence[Any], offset: int
     ) -> File:
         with late_import:
-            from . import destinations
+            from . import carrying, destinations
 
         name = os.path.basename(os.path.abspath(path))
         listed = [trees.TreePart(*part) for part in parts]
@@ -156,6 +156,7 @@ class Bringing(_OfCall):
             result = File(path, to)
         else:
             target = destinations.new_place(name)
+            carrying.pass_on(target)
             result = File(target, to)
         end = offset + sum(part.size for part in listed)
         arriving = file_contents.ArrivingContents(target, listed)
