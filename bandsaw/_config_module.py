@@ -113,7 +113,7 @@ def has_no_configuration(name: str, module: Any) -> ConfigurationMissingError:
     names = sorted(each for each in vars(module) if not each.startswith("_"))
     more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
     return ConfigurationMissingError(
-        f"The configuration module {name!r} ({getattr(module, '__file__', None)}) has no "
+        f"The configuration module {name!r} ({_place_of(module)}) has no "
         "variable 'configuration'"
         + (
             ": it is still being imported. It must not import the module that has the tasks "
@@ -126,9 +126,15 @@ def has_no_configuration(name: str, module: Any) -> ConfigurationMissingError:
     )
 
 
+def _place_of(module: Any) -> Any:
+    file = getattr(module, "__file__", None)
+    # A folder without `__init__.py` is a module, too.
+    return file or next((f"the folder {path}" for path in getattr(module, "__path__", ())), None)
+
+
 def has_no_right_one(name: str, module: Any, found: Any) -> ConfigurationTypeError:
     return ConfigurationTypeError(
         f"The variable 'configuration' of the configuration module {name!r} "
-        f"({getattr(module, '__file__', None)}) is of type {type(found).__name__} and "
+        f"({_place_of(module)}) is of type {type(found).__name__} and "
         "has to be a bandsaw.Configuration.\n" + EXAMPLE
     )

@@ -202,6 +202,13 @@ def test_a_module_without_the_variable_says_what_it_has(module):
     assert "bandsaw.Configuration()" in str(caught.value)
 
 
+def test_a_folder_in_place_of_the_module_is_named(tmp_path, monkeypatch):
+    (tmp_path / "folder_configuration").mkdir()
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ConfigurationMissingError, match="the folder .*folder_configuration.* has"):
+        get_configuration("folder_configuration")
+
+
 @pytest.mark.parametrize("value", ["{}", "None"])
 def test_a_variable_of_another_type_is_a_type_error(module, value):
     name = module("typed_configuration", f"configuration = {value}\n")

@@ -51,11 +51,12 @@ configuration = (
     .add_advice_chain(SubprocessAdvice(), SubprocessAdvice(), name="twice")
     .add_advice_chain(CachingAdvice("cache"), SubprocessAdvice(), name="cached")
     .add_advice_chain(CachingAdvice("cache"), name="here")
+    .add_advice_chain(SubprocessAdvice(), CachingAdvice("cache"), name="cached there")
 )
 configuration.set_serializer(bandsaw.{serializer}())
 """
 WORKFLOW = """\
-import json, os, sys, tempfile
+import json, os, shutil, sys, tempfile
 from pathlib import Path
 import bandsaw
 from bandsaw import File
@@ -208,6 +209,7 @@ def test_a_result_that_cannot_arrive_is_a_typed_error_and_leaves_nothing(run, ch
         "File('tree')": "leads out of it",
         "File('made', to='out/made')": "has a link",
         "File('made', to='taken')": "is a folder",
+        "File('folder', to='one')": "is no folder",
         "[File('made', to='one'), File('more', to='one')]": "a 'to' of its own",
         "[File('made', to='same/{name}'), File('more', to='same')]": "a 'to' of its own",
     }
@@ -225,6 +227,7 @@ Path("made").write_text("x")
 Path("more").write_text("y")
 Path("one").write_text("before")
 Path("taken").mkdir()
+Path("folder").mkdir()
 Path("elsewhere").mkdir()
 Path("out").symlink_to("elsewhere")
 for made, said in {cases!r}.items():
@@ -236,7 +239,48 @@ for made, said in {cases!r}.items():
         raise AssertionError(made)
     assert not os.listdir("elsewhere") and not os.listdir("taken"), made
     assert Path("one").read_text() == "before", made
+    assert not Path(os.environ["BANDSAW_HOME"], "files", "runs", bandsaw.get_run_id()).exists()
     assert task(0) == 0
+""")
+
+
+@pytest.mark.parametrize("chain", ["default", "kept", "spawned"])
+def test_a_process_that_dies_on_its_way_back_leaves_no_files(run, chain):
+    run(f"""\
+class Deadly:
+    def __reduce__(self):
+        os.kill(os.getpid(), 9)
+
+@bandsaw.task(chain={chain!r})
+def task(*more):
+    Path("made").write_text("x")
+    return File("made"), *(Deadly() for _ in more)
+
+# main
+runs = Path(os.environ["BANDSAW_HOME"], "files", "runs", bandsaw.get_run_id())
+assert task()[0].path.startswith(str(runs))
+shutil.rmtree(runs)
+try:
+    task(1)
+except bandsaw.errors.WorkerDiedError:
+    assert not runs.exists()
+else:
+    raise AssertionError
+""")
+
+
+def test_a_result_that_is_written_twice_has_its_files_once(run):
+    run("""\
+@bandsaw.task(chain="kept")
+def task(size):
+    Path("made").write_text("x")
+    return File("made"), bytes(size)
+
+# main
+for size in (1, 2_000_000):
+    place = Path(task(size)[0]).parent
+    assert len(list(place.parent.iterdir())) == 1
+    shutil.rmtree(place)
 """)
 
 
@@ -420,6 +464,47 @@ print(make(), Path("made").read_text())
     assert run(code) == "./made x\n"
 
 
+@pytest.mark.parametrize("serializer", ["PickleSerializer", "JsonSerializer"])
+@pytest.mark.parametrize("chain", ["cached", "here"])
+def test_a_file_of_the_arguments_comes_back_as_that_of_the_call(run, chain, serializer):
+    code = f"""\
+@bandsaw.task(chain={chain!r})
+def task(given, *others):
+    print("computed")
+    return {{"given": [given["file"]]}}, File(given["file"].path, to="to")
+
+# main
+Path("old").write_text("contents")
+for file in File("in.txt"), File("old"), File("in.txt"):
+    assert task({{"file": file}}, 1) == ({{"given": [file]}}, file)
+    assert task({{"file": file}}, File("old"))[0]["given"] == [file]
+    Path("in.txt").write_text("contents" if file.path == "old" else "edited")
+    assert not Path("to").exists()
+"""
+    assert run(code, serializer) == "computed\n" * 2
+
+
+def test_a_hit_in_another_process_brings_a_file_once(run):
+    code = """\
+import atexit
+
+@bandsaw.task(chain="cached there")
+def make():
+    print("computed")
+    folder = tempfile.mkdtemp()
+    atexit.register(shutil.rmtree, folder)
+    Path(folder, "made").write_text("x")
+    return File(Path(folder, "made"))
+
+# main
+for number in (1, 2):
+    path = Path(make())
+    assert path.read_text() == "x"
+    assert len(list(path.parent.parent.iterdir())) == number
+"""
+    assert run(code) == "computed\n"
+
+
 def test_a_file_with_braces_in_its_name_arrives_and_is_brought_back(run):
     code = """\
 @bandsaw.task(chain="cached")
@@ -440,7 +525,8 @@ def test_what_entries_name_stays_where_it_is():
     # Caches and sessions of earlier versions name these: without them such entries are of no use.
     from bandsaw._files import carrying, keeping
 
-    for function in (keeping.kept, carrying.came, carrying.came_along, carrying.arrived):
+    named = keeping.kept, keeping.given, carrying.came, carrying.came_along, carrying.arrived
+    for function in named:
         assert function.__module__.startswith("bandsaw._files.")
     assert File.__module__ == "bandsaw._file"
 
@@ -526,8 +612,9 @@ def test_a_place_that_leads_elsewhere_is_refused(tmp_path, to):
 def test_names_and_links_from_elsewhere_that_lead_out_are_refused(tmp_path, parts):
     inner = tmp_path / "inner"
     inner.mkdir()
-    with pytest.raises(FileTravelError):
+    with pytest.raises(FileTravelError) as caught:
         ArrivingContents(str(inner / "target"), parts).finish()
+    assert not parts or parts[-1].target in str(caught.value)
     assert not list(inner.iterdir()) and [p.name for p in tmp_path.iterdir()] == ["inner"]
 
 

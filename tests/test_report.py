@@ -69,7 +69,8 @@ def page(report):
         page = browser.new_page(viewport={"width": 400, "height": 900})
         page.errors, page.requests = [], []
         page.on(
-            "console", lambda message: message.type == "error" and page.errors.append(message.text)
+            "console",
+            lambda said: said.type in ("error", "warning") and page.errors.append(said.text),
         )
         page.on("pageerror", lambda error: page.errors.append(str(error)))
         page.on("request", lambda request: page.requests.append(request.url))

@@ -13,6 +13,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any, Optional
 
+from .._file import File
 from .._files import keeping
 from ..result import Result
 from ..serialization.serializer import exactly, for_purpose
@@ -71,16 +72,29 @@ def of(session: Any, computation: Computation) -> tuple[list[Any], bool]:
     folder, name = computation.folder, computation.name
     payload = io.BytesIO()
     serializer = _serializer(session, folder, name)
-    buffers: Sequence[Any] = ()
-    with exactly(), keeping.Keeping(folder) as files_of_result:
-        if hasattr(serializer, "serialize_with_buffers"):
-            buffers = serializer.serialize_with_buffers(session.result, payload)
-        else:
-            serializer.serialize(session.result, payload)
+    with exactly(), keeping.Keeping(folder, lambda: _files_given(session)) as files_of_result:
+        buffers = _written(serializer, session.result, payload)
     remembered = record.written(session.task, folder, computation.arguments, seconds)
     ids = entry.ids_of(folder, name)
     contents = files_of_result.contents()
     return entry.packed(ids, remembered, payload.getbuffer(), buffers, contents), bool(buffers)
+
+
+def _written(serializer: Any, value: Any, stream: io.BytesIO) -> Sequence[Any]:
+    """Writes a value; returns the buffers that the serializer leaves out of it."""
+    if hasattr(serializer, "serialize_with_buffers"):
+        buffers: Sequence[Any] = serializer.serialize_with_buffers(value, stream)
+        return buffers
+    serializer.serialize(value, stream)
+    return ()
+
+
+def _files_given(session: Any) -> Sequence[File]:
+    """Returns the files in the arguments of a call; of what cannot be written, none."""
+    execution = session.execution
+    with keeping.Finding() as finding, contextlib.suppress(Exception):
+        _written(session.serializer, [execution.args, execution.kwargs], io.BytesIO())
+    return finding.files
 
 
 def _serializer(session: Any, folder: str, name: str) -> Any:
@@ -94,7 +108,7 @@ def _serializer(session: Any, folder: str, name: str) -> Any:
 def result_in(found: entry.Entry, folder: str, name: str, session: Any, with_files: bool) -> Result:
     """Reads the result out of an entry, and may bring its files back to where they lack."""
     if with_files and found.contents is not None:
-        with keeping.Bringing(found.contents) as bringing:
+        with keeping.Bringing(found.contents, lambda: _files_given(session)) as bringing:
             result = result_in(found, folder, name, session, with_files=False)
         session.facts["returned_files"] = bringing.paths
         return result

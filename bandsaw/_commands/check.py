@@ -13,6 +13,7 @@ from concurrent.futures import TimeoutError as FutureTimeoutError
 from typing import Any, Optional
 
 from .._identity.firstparty import is_standard_library
+from .._system.processes import why_not_started
 from ..advices._remote import command_of, python_of
 from ..config import Configuration, get_configuration
 from ..distribution import DistributionArchive, get_distribution_archive
@@ -112,7 +113,7 @@ def _probe_interpreter(interpreter: Interpreter) -> tuple[str, Optional[str]]:
             timeout=_PROBE_SECONDS,
         )
     except (OSError, subprocess.SubprocessError) as error:
-        return "", f"cannot be started: {error}"
+        return "", f"cannot be started: {why_not_started(str(interpreter.executable), error)}"
     # A script that starts it may have written something before.
     version = (probed.stdout.split() or [""])[-1]
     if probed.returncode != 0 or not re.fullmatch(r"\d+\.\d+\.\d+", version):

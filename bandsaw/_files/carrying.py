@@ -14,6 +14,7 @@ import threading
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Callable, Optional
 
+from .. import modules
 from .._file import File, FileCarrier
 from .._system.importing import late_import
 from ..errors import FileTravelError, MissingFileError
@@ -68,6 +69,12 @@ def forget() -> None:
     _here.came.clear()
     _here.given.clear()
     _here.passing.clear()
+
+
+def pass_on(path: str) -> None:
+    """Notes that a file lies in the folder of the run already, for the caller."""
+    if modules.is_far_end:
+        _here.passing.add(path)
 
 
 class Outward(FileCarrier):
@@ -175,13 +182,26 @@ def delivered(here: str, key: str, name: str, path: str, to: Optional[str]) -> F
     return File(here, to)
 
 
-class Homeward(FileCarrier):
-    """A call goes back to where it came from."""
-
-    _copies: Optional[dict[tuple[str, Optional[str]], str]] = None
+class _Returning(FileCarrier):
+    """Puts files into the folder of the run. Where the value fails, it leaves none there."""
 
     def __init__(self, session: Any) -> None:
         self._session = session
+        self._placed: list[str] = []
+
+    def __exit__(self, kind: Any, error: Any, traceback: Any) -> None:
+        if self._placed and (kind is not None or self._failure is not None):
+            from . import destinations
+
+            for path in self._placed:
+                destinations.remove(path)
+        super().__exit__(kind, error, traceback)
+
+
+class Homeward(_Returning):
+    """A call goes back to where it came from."""
+
+    _copies: Optional[dict[tuple[str, Optional[str]], str]] = None
 
     def carried(self, file: File) -> tuple[Any, ...]:
         path = os.path.abspath(file.path)
@@ -216,25 +236,30 @@ class Homeward(FileCarrier):
         with late_import:
             from . import destinations
 
-        copy = destinations.new_place(os.path.basename(path))
+        copy = destinations.new_place(os.path.basename(path), self._session.nonce)
         # The next call comes when it was fetched.
         try:
             destinations.copy(path, copy, is_linked=is_fetched)
-        except MissingFileError as error:
+        except BaseException as error:
+            destinations.remove(copy)
+            if not isinstance(error, MissingFileError):
+                raise
             raise MissingFileError(
                 f"{error} A file in a result has to be there until its task has returned: not in a "
                 "temporary folder that the task itself removes."
             ) from error.__cause__
+        self._placed.append(copy)
         return copy
 
 
-class Arrived(FileCarrier):
+class Arrived(_Returning):
     """A call comes back; `get` copies a file of the other machine, by default of this one."""
 
     _files: Optional[dict[tuple[str, Optional[str]], File]] = None
 
     def __init__(self, session: Any, get: Optional[Callable[[str, str], None]] = None) -> None:
-        self._session, self._get = session, get
+        super().__init__(session)
+        self._get = get
 
     def arrived(self, path: str, to: Optional[str]) -> File:
         """Has a file be where it is to arrive. A value may have it several times."""
@@ -249,6 +274,7 @@ class Arrived(FileCarrier):
 
         if self._get is not None:
             here = destinations.new_place(os.path.basename(path))
+            self._placed.append(here)
             self._get(path, here)
             path = here
         elif not os.path.lexists(path):
@@ -293,4 +319,6 @@ def arrived(path: str, to: Optional[str]) -> File:
     carrier = FileCarrier.current()
     if not isinstance(carrier, Arrived):
         return File(path, to)
+    if carrier._get is None:
+        carrier._placed.append(path)
     return carrier.guarded(lambda: carrier.arrived(path, to), File(path, to))

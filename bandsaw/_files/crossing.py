@@ -13,7 +13,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 from collections.abc import Generator, Mapping, Sequence
@@ -225,14 +224,7 @@ class Far:
 
     def _drop(self, request: Mapping[str, Any]) -> None:
         self._answer(is_same=self._stamps == _stamps_of(request["drop"]))
-        path = os.path.realpath(request["drop"])
-        runs = os.path.realpath(os.path.join(kept.folder(), destinations.RUNS))
-        if path.startswith(runs + os.sep):
-            file_contents.remove(path)
-            for _ in range(2):
-                path = os.path.dirname(path)
-                with contextlib.suppress(OSError):
-                    os.rmdir(path)
+        destinations.remove(request["drop"])
 
     def let_go(self) -> None:
         """Closes what is the parent's, in a process that was forked."""

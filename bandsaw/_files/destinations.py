@@ -5,13 +5,15 @@ What the calls of a run have returned is `BANDSAW_HOME/files/runs/RUN/TOKEN/NAME
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from hashlib import sha256
+from pathlib import Path
 
 from .._system import file_contents, home, trees
 from .._system.files import make_private
-from ..errors import FileTravelError
+from ..errors import FileTravelError, KeptFolderError
 from ..run import get_run_id
 from . import kept
 
@@ -20,12 +22,16 @@ RUNS = "runs"
 _PLAIN = re.compile(r"[0-9A-Za-z_][0-9A-Za-z_.-]{,63}")
 
 
-def run_folder() -> str:
-    base = home.kept_folder(kept.KIND)
+def _run_folder_below(base: Path) -> Path:
     run = get_run_id()
     if not _PLAIN.fullmatch(run):
         run = sha256(run.encode("utf-8", "surrogatepass")).hexdigest()
-    folder = base / RUNS / run
+    return base / RUNS / run
+
+
+def run_folder() -> str:
+    base = home.kept_folder(kept.KIND)
+    folder = _run_folder_below(base)
     if not folder.is_dir():
         kept.tidy(str(base))
         make_private(folder)
@@ -33,12 +39,12 @@ def run_folder() -> str:
     return str(folder)
 
 
-def new_place(name: str) -> str:
-    """Returns a path with this name in a new folder of the run."""
+def new_place(name: str, call: str = "") -> str:
+    """Returns a path with this name in a new folder of the run, `call`: for this call."""
     if not trees.is_plain_name(name):
         raise FileTravelError(f"A file with the name {name!r} is refused.")
     for is_last in (*[False] * 99, True):
-        folder = os.path.join(run_folder(), os.urandom(8).hex())
+        folder = os.path.join(run_folder(), call + os.urandom(8).hex())
         try:
             os.mkdir(folder, 0o700)
             break
@@ -47,6 +53,28 @@ def new_place(name: str) -> str:
             if is_last:
                 raise
     return os.path.join(folder, name)
+
+
+def forsake(call: str) -> None:
+    """Removes the places that a process has made for a call, and that nobody will take."""
+    with contextlib.suppress(KeptFolderError):
+        run = _run_folder_below(home.folder_of_user() / kept.KIND)
+        for place in run.glob(f"{call}?*"):
+            file_contents.remove(str(place))
+        with contextlib.suppress(OSError):
+            run.rmdir()
+
+
+def remove(path: str) -> None:
+    """Removes a file from the folder of its run, and folders that are empty then."""
+    path = os.path.realpath(path)
+    if not path.startswith(os.path.realpath(home.kept_folder(kept.KIND) / RUNS) + os.sep):
+        return
+    file_contents.remove(path)
+    for _ in range(2):
+        path = os.path.dirname(path)
+        with contextlib.suppress(OSError):
+            os.rmdir(path)
 
 
 def is_relative(name: str) -> bool:
@@ -105,7 +133,5 @@ def move(path: str, target: str) -> None:
         # Another file system.
         copy(path, target)
         file_contents.remove(path)
-    try:
+    with contextlib.suppress(OSError):
         os.rmdir(os.path.dirname(path))
-    except OSError:
-        pass

@@ -5,7 +5,7 @@
 
 A file that is as it was is left alone. Another one is brought to its `to` if it had come there,
 else to its path if that is a relative one, else into the folder of the run: an entry may come from
-another place.
+another place. A file of the arguments comes back as that of the call that gets the entry.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Sequence
-from typing import Any, BinaryIO, Optional
+from typing import Any, BinaryIO, Callable, Optional
 
 from .._file import File, FileCarrier
 from .._system import file_contents, trees
@@ -22,17 +22,51 @@ from .._system.importing import late_import
 from ..errors import FileTravelError
 
 
-class Keeping(FileCarrier):
+class Finding(FileCarrier):
+    """Finds the files in a value while it is written."""
+
+    def __init__(self) -> None:
+        self.files: list[File] = []
+
+    def carried(self, file: File) -> tuple[Any, ...]:
+        self.files.append(file)
+        return super().carried(file)
+
+
+class _OfCall(FileCarrier):
+    """Knows the files in the arguments of a call; `find` finds them when they are needed."""
+
+    def __init__(self, find: Callable[[], Sequence[File]]) -> None:
+        self._find = find
+        self._found: Optional[list[tuple[File, str]]] = None
+
+    def files_given(self) -> list[tuple[File, str]]:
+        """Returns the files with the digests that they had when the ids were made."""
+        if self._found is None:
+            self._found = []
+            for file in self._find():
+                with contextlib.suppress(FileTravelError):
+                    seen = file._seen and file._seen[1].hex()
+                    path = os.path.abspath(file.path)
+                    self._found.append((file, seen or file_contents.known_digest_of(path)))
+        return self._found
+
+
+class Keeping(_OfCall):
     """Collects contents in a file without a name in a folder while a value is written."""
 
-    def __init__(self, folder: str) -> None:
-        super().__init__()
+    def __init__(self, folder: str, find: Callable[[], Sequence[File]]) -> None:
+        super().__init__(find)
         self._folder = folder
         self._written: dict[str, tuple[Any, ...]] = {}
         self._spooled: Optional[BinaryIO] = None
 
     def carried(self, file: File) -> tuple[Any, ...]:
         path = os.path.abspath(file.path)
+        for each, digest in self.files_given():
+            if os.path.abspath(each.path) == path and file_contents.known_digest_of(path) == digest:
+                self._written.setdefault(path, ())
+                return given, (file.path, file.to, digest)
         if path not in self._written:
             self._written[path] = self._spool(path)
         return kept, (file.path, file.to, *self._written[path])
@@ -62,7 +96,7 @@ class Keeping(FileCarrier):
     def contents(self) -> Optional[memoryview]:
         """Returns the contents of all files, mapped; `None` if the value has no files."""
         if self._spooled is None:
-            return None
+            return memoryview(b"") if self._written else None
         import mmap
 
         with self._spooled as spooled:
@@ -78,13 +112,19 @@ class Refusing(FileCarrier):
     takes_files = False
 
 
-class Bringing(FileCarrier):
+class Bringing(_OfCall):
     """Has the files at `paths` be there while a value is read, from kept `contents`."""
 
-    def __init__(self, contents: Any) -> None:
-        super().__init__()
+    def __init__(self, contents: Any, find: Callable[[], Sequence[File]]) -> None:
+        super().__init__(find)
         self._contents = memoryview(contents)
         self.paths: list[str] = []
+
+    def given(self, path: str, to: Optional[str], digest: str) -> File:
+        paths = [each.path for each, found in self.files_given() if found == digest]
+        if not paths:
+            raise FileTravelError(f"the call has no file with the contents that {path!r} had")
+        return File(path if path in paths else paths[0], to)
 
     def brought(self, *content: Any) -> File:
         file = self._brought(*content)
@@ -95,7 +135,7 @@ class Bringing(FileCarrier):
         self, path: str, to: Optional[str], digest: str, parts: Sequence[Any], offset: int
     ) -> File:
         with late_import:
-            from . import destinations
+            from . import carrying, destinations
 
         name = os.path.basename(os.path.abspath(path))
         listed = [trees.TreePart(*part) for part in parts]
@@ -116,6 +156,7 @@ class Bringing(FileCarrier):
             result = File(path, to)
         else:
             target = destinations.new_place(name)
+            carrying.pass_on(target)
             result = File(target, to)
         end = offset + sum(part.size for part in listed)
         arriving = file_contents.ArrivingContents(target, listed)
@@ -132,3 +173,12 @@ def kept(path: str, to: Optional[str], *content: Any) -> File:
     if not isinstance(carrier, Bringing):
         return plain
     return carrier.guarded(lambda: carrier.brought(path, to, *content), plain)
+
+
+def given(path: str, to: Optional[str], digest: str) -> File:
+    """Makes a file that came with the arguments of the call."""
+    plain = File(path, to)
+    carrier = FileCarrier.current()
+    if not isinstance(carrier, Bringing):
+        return plain
+    return carrier.guarded(lambda: carrier.given(path, to, digest), plain)

@@ -142,7 +142,7 @@ def _table(source: Any) -> Any:
     )
     table = models.DataTable(
         source=source, columns=columns, view=models.CDSView(filter=shown), height=400,
-        sizing_mode="stretch_width", index_position=None, name="calls",
+        sizing_mode="stretch_width", index_position=None, name="calls", reorderable=False,
         # Its rows are white, also where the page is dark, and no narrower than can be read.
         styles={"min-width": "900px"},
         stylesheets=[":host, .slick-header { color-scheme: light; color: #222; background: #fff }"],

@@ -301,11 +301,15 @@ def make_read_only(path: str, parts: Sequence[TreePart]) -> None:
 
 def exchange(path: str, target: str) -> None:
     """Renames something to what may be the name of something else of the same kind."""
-    if not os.path.isdir(target) or os.path.islink(target):
+    is_folder, is_exchanged = os.path.isdir(path), os.path.isdir(target)
+    if os.path.islink(target):
+        is_exchanged = False
+    if is_folder != is_exchanged and os.path.lexists(target):
+        kinds = "a folder, and a file" if is_exchanged else "no folder, and a folder"
+        raise FileTravelError(f"{target!r} is {kinds} is to be put there.")
+    if not is_exchanged:
         os.replace(path, target)
         return
-    if not os.path.isdir(path):
-        raise FileTravelError(f"{target!r} is a folder, and a file is to be put there.")
     older = f"{path}-older"
     os.rename(target, older)
     try:

@@ -30,7 +30,7 @@ def kept_folder(kind: str, home: Optional[Path] = None) -> Path:
 
     `home`: where it is, by default as the environment says.
     """
-    home = home or _home()
+    home = home or folder_of_user()
     folder = home / kind
     try:
         # Before anything is made in it.
@@ -46,7 +46,8 @@ def kept_folder(kind: str, home: Optional[Path] = None) -> Path:
     return folder
 
 
-def _home() -> Path:
+def folder_of_user() -> Path:
+    """Returns the path of the folder, which need not be there."""
     given = os.environ.get(HOME_ENV_VARIABLE)
     if given:
         return Path(given).absolute()

@@ -97,11 +97,14 @@ def describe_exit(returncode: int) -> str:
     return f"exit code {returncode}"
 
 
-def why_not_started(program: str, error: OSError) -> str:
+def why_not_started(program: str, error: Exception) -> str:
     """Says why a program cannot be started, and from where a relative path of it is taken."""
-    if isinstance(error, FileNotFoundError) and os.sep in program and not os.path.isabs(program):
+    if isinstance(error, FileNotFoundError) and os.sep in program:
+        if os.path.lexists(program):
+            return f"{error}. It is there, and what it links to or what its first line names is not"
         with contextlib.suppress(OSError):  # the folder was removed
-            return f"{error}. It is looked for in the working directory, {os.getcwd()}."
+            if not os.path.isabs(program):
+                return f"{error}. It is looked for in the working directory, {os.getcwd()}."
     if not program:
         return (
             "this process does not say which Python it is (`sys.executable` is empty). Name one: "

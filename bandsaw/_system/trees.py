@@ -96,7 +96,8 @@ def check(parts: Sequence[TreePart]) -> None:
             led = os.path.normpath(os.path.join(os.path.dirname(part.name), part.target))
             fits = fits and not os.path.isabs(part.target) and led.split(os.sep)[0] != ".."
         if not fits:
-            raise FileTravelError(f"A file with the name {part.name!r} is refused.")
+            to = f", a link to {part.target!r}," if part.kind == LINK else ""
+            raise FileTravelError(f"A file with the name {part.name!r}{to} is refused.")
         if part.kind == FOLDER:
             folders.add(part.name)
     if not parts or len({part.name for part in parts}) != len(parts):

@@ -18,6 +18,7 @@ from .._file import FileCarrier
 from .._session import members, telling
 from .._session.members import failure_of
 from .._system import callers, ending
+from .._system.importing import late_import
 from .._system.interrupts import Deferred, owned
 from ..errors import ProtocolError, StalledError, UnserializableError, WorkerError
 from ..session import Session
@@ -71,6 +72,9 @@ class Call(CallErrors):
                     return self._in_own_process(message, is_last_try=not left)
                 except NotBegunError:
                     continue
+                except BaseException:
+                    self._forsake()
+                    raise
 
     def _in_own_process(self, message: Message, is_last_try: bool) -> None:
         child = self._carrier.start(self._check_can_read)
@@ -135,6 +139,7 @@ class Call(CallErrors):
                     # What else it may send is not for the next call to find. A signal handler may
                     # have raised anything.
                     pool.drop(worker)
+                    self._forsake()
                 else:
                     pool.give(worker)  # the task has raised what ends a program
                 raise
@@ -217,6 +222,13 @@ class Call(CallErrors):
                 f"The task {self._session.task} cannot go to {self._carrier.name}: {problem} to "
                 "the top level of a module."
             )
+
+    def _forsake(self) -> None:
+        """Removes the files that a process has placed for the caller, and did not hand over."""
+        with late_import:
+            from .._files import destinations
+
+        destinations.forsake(self._session.nonce)
 
     def _begin_with(self, child: Child) -> None:
         self._child = child

@@ -227,11 +227,12 @@ def _go_on(
         finally:
             noted = {**session.__dict__.pop("_facts", {}), **(measured.facts() if measured else {})}
         left_out = same(session, had)
-        done = repeat_calls.done(session, left_out, _homeward) if known else None
+        homeward = _homeward(session)  # one, so that what is written twice has its files once
+        done = repeat_calls.done(session, left_out, homeward) if known else None
         if done is not None:
             message = done
         else:
-            with _homeward(session):
+            with homeward:
                 packed = packing.packed(session, left_out)
             try:
                 directory = told.get("bulk_directory")

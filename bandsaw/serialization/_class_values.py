@@ -106,7 +106,7 @@ class FileSerializer(ValueSerializer):
 
         known = (
             *(File, carrying.came, carrying.came_along, carrying.delivered),
-            *(carrying.arrived, keeping.kept),
+            *(carrying.arrived, keeping.kept, keeping.given),
         )
         functions: dict[str, Any] = {function.__name__: function for function in known}
         name, *args = representation

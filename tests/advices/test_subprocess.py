@@ -212,6 +212,8 @@ def test_a_relative_interpreter_that_is_missing_is_said_with_its_folder(run, tmp
     body = "try:\n    f()\nexcept OSError as error:\n    print(os.getcwd(), error, sep='\\n')"
     folder, told = run(tasks, body).stdout.split("\n", 1)
     assert f"'other/bin/python'. It is looked for in the working directory, {folder}." in told
+    body = f"os.makedirs('other/bin')\nos.symlink('/not/there', 'other/bin/python')\n{body}"
+    assert "'other/bin/python'. It is there, and what it links to" in run(tasks, body).stdout
 
 
 def test_what_cannot_be_written_is_an_error_before_anything_is_started(run):
