@@ -572,6 +572,46 @@ def test_a_path_with_a_link_on_its_way_is_refused(tmp_path):
     assert not list(inner.iterdir())
 
 
+def test_folders_that_arrive_at_one_place_at_the_same_time_leave_one_of_them(tmp_path, monkeypatch):
+    target = tmp_path / "target"
+
+    def arriving(text):
+        made = ArrivingContents(str(target), [TreePart("", FOLDER), TreePart("a", FILE, size=1)])
+        made.take(text)
+        return made
+
+    def meanwhile(*others):
+        """Has others arrive each before the next step of who renames a folder."""
+        pending, rename = list(others), os.rename
+
+        def late(*paths):
+            rename(*paths)
+            if pending:
+                pending.pop().finish()
+
+        monkeypatch.setattr(os, "rename", late)
+
+    arriving(b"0").finish()
+    # It is put aside by the first one, and what the second one puts there as well.
+    meanwhile(arriving(b"2"))
+    arriving(b"1").finish()
+    assert (target / "a").read_text() == "1"
+    # Somebody else is just about to put it aside.
+    first, is_dir = arriving(b"3"), os.path.isdir
+    taken = []
+
+    def looked(path):
+        found = is_dir(path)
+        if path == str(target) and found and not taken:
+            taken.append(shutil.rmtree(path))
+        return found
+
+    monkeypatch.setattr(os.path, "isdir", looked)
+    first.finish()
+    assert (target / "a").read_text() == "3"
+    assert [path.name for path in tmp_path.iterdir()] == ["target"]
+
+
 def test_contents_that_are_too_short_too_long_or_others_leave_nothing(tmp_path):
     parts = [
         TreePart("", FOLDER),

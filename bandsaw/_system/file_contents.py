@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import time
@@ -301,19 +302,25 @@ def make_read_only(path: str, parts: Sequence[TreePart]) -> None:
 
 def exchange(path: str, target: str) -> None:
     """Renames something to what may be the name of something else of the same kind."""
-    if not os.path.isdir(target) or os.path.islink(target):
-        os.replace(path, target)
-        return
-    if not os.path.isdir(path):
-        raise FileTravelError(f"{target!r} is a folder, and a file is to be put there.")
     older = f"{path}-older"
-    os.rename(target, older)
-    try:
-        os.rename(path, target)
-    except OSError:
-        os.rename(older, target)
-        raise
-    remove(older)
+    is_done = False
+    while not is_done:
+        is_folder = os.path.isdir(target) and not os.path.islink(target)
+        if is_folder and not os.path.isdir(path):
+            raise FileTravelError(f"{target!r} is a folder, and a file is to be put there.")
+        try:
+            if is_folder:
+                os.rename(target, older)
+            os.replace(path, target)
+            is_done = True
+        except OSError as error:
+            # Another thread or process may have put a folder there, or its folder aside.
+            is_late = error.errno in (errno.ENOENT, errno.ENOTEMPTY, errno.EEXIST)
+            if not (is_late and os.path.isdir(path)):
+                if os.path.lexists(older):
+                    os.rename(older, target)
+                raise
+        remove(older)
 
 
 def remove(path: str) -> None:
