@@ -107,6 +107,32 @@ def test_files_of_several_streams_take_turns(connection, open_file):
     assert pieces == [0, 0, 1, 0, 1, 0, 1, 1]
 
 
+def test_files_of_one_stream_come_one_after_the_other(connection, open_file):
+    outbox = connection.outbox
+    for byte in (b"x", b"y", b"z"):
+        outbox.send_file(1, open_file(byte), multiplexer.packed(b"A", 1, byte))
+        outbox.send(b"S", 1, byte)
+    found = connection.messages()
+    assert [body for letter, _, body in found if letter in b"AS"] == [
+        b"x",
+        b"x",
+        b"y",
+        b"y",
+        b"z",
+        b"z",
+    ]
+    assert b"".join(body for letter, _, body in found if letter == b"B") == (
+        b"x" * SIZE + b"y" * SIZE + b"z" * SIZE
+    )
+    assert (outbox.files, outbox._bytes) == ([], 0)
+    files = [open_file(b"x"), open_file(b"y")]
+    for file in files:
+        outbox.send_file(1, file, multiplexer.packed(b"A", 1, b""))
+    assert outbox.files == files
+    outbox.drop(1)
+    assert not any(map(is_open, files))
+
+
 def test_what_is_dropped_is_closed_and_waits_no_more(connection, open_file):
     outbox, file = connection.outbox, open_file(b"x")
     outbox.send_file(1, file, multiplexer.packed(b"A", 1, b"returned"))

@@ -114,7 +114,8 @@ class Stream:
 class _File:
     def __init__(self, descriptor: int, message: bytes) -> None:
         self.descriptor = descriptor
-        self.held = [message]  # the messages of the same stream that follow it
+        # The messages of the same stream that follow it, up to the next file.
+        self.held = [message]
 
 
 class Outbox:
@@ -131,7 +132,7 @@ class Outbox:
         self._waiting: deque[Any] = deque()
         # With what is held behind files.
         self._bytes = 0
-        self._files: dict[int, _File] = {}
+        self._files: dict[int, list[_File]] = {}
         self.is_full = False  # whether something waits for room
         self.written_at = time.monotonic()  # when something was written last, by `time.monotonic`
 
@@ -143,14 +144,14 @@ class Outbox:
     @property
     def files(self) -> list[int]:
         """The descriptors of the files that are on their way."""
-        return [file.descriptor for file in self._files.values()]
+        return [file.descriptor for files in self._files.values() for file in files]
 
     def send(self, letter: bytes, stream: int, *pieces: bytes) -> None:
         data = packed(letter, stream, *pieces)
         self._bytes += len(data)
-        file = self._files.get(stream)
-        if file is not None:
-            file.held.append(data)
+        files = self._files.get(stream)
+        if files is not None:
+            files[-1].held.append(data)
             return
         self._waiting.append(data)
         if not self.is_full:
@@ -161,14 +162,13 @@ class Outbox:
         os.lseek(descriptor, 0, os.SEEK_SET)
         self.send(b"N", stream, size.to_bytes(8, "big"))
         self._bytes += len(message)
-        self._files[stream] = _File(descriptor, message)
+        self._files.setdefault(stream, []).append(_File(descriptor, message))
         if not self.is_full:
             self.flush()
 
     def drop(self, stream: int) -> None:
-        """Gives up the file of a stream, and what waits for it."""
-        file = self._files.pop(stream, None)
-        if file is not None:
+        """Gives up the files of a stream, and what waits for them."""
+        for file in self._files.pop(stream, ()):
             os.close(file.descriptor)
             self._bytes -= sum(map(len, file.held))
 
@@ -192,12 +192,16 @@ class Outbox:
             self._wait_for_room(False)
 
     def _next_piece(self) -> bool:
-        for stream, file in self._files.items():
+        for stream, files in self._files.items():
+            file = files[0]
             # It goes to the end of the row.
             del self._files[stream]
             piece = os.read(file.descriptor, PIECE)
+            if not piece:
+                del files[0]
+            if files:
+                self._files[stream] = files
             if piece:
-                self._files[stream] = file
                 data = packed(b"B", stream, piece)
                 self._bytes += len(data)
                 self._waiting.append(data)
