@@ -38,6 +38,7 @@ _Key = tuple[int, bool]
 _START: _Key = (0, False)
 _NOTHING: frozenset[int] = frozenset()
 _LIST, _TUPLE, _DICT, _SET, _FIELDS, _OTHER = range(6)
+_BASES: tuple[Any, ...] = (list, tuple, dict, (set, frozenset))
 
 
 class Plan:
@@ -195,7 +196,7 @@ def _written(step: Any) -> str:
 def _kind_of(value: Any) -> int:
     # Not by isinstance: a mock or a proxy says by `__class__` that it is a list.
     cls = type(value)
-    for kind, bases in enumerate((list, tuple, dict, (set, frozenset))):
+    for kind, bases in enumerate(_BASES):
         if issubclass(cls, bases):
             return kind
     return _FIELDS if hasattr(cls, "__dataclass_fields__") else _OTHER
