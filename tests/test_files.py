@@ -747,6 +747,43 @@ def test_a_file_of_a_run_has_a_place_when_the_last_one_before_was_just_fetched(m
     assert os.path.isdir(os.path.dirname(place)) and given == [given[0]] * 2
 
 
+def test_a_file_beside_much_data_is_copied_once(run, tmp_path):
+    code = """\
+@bandsaw.task(chain="kept")
+def make(number):
+    Path("made.bin").write_bytes(bytes(5000))
+    return File("made.bin"), bytes(1_000_000)
+
+# main
+for number in range(3):
+    print(make(number)[0])
+"""
+    home = tmp_path / "own home"
+    returned = run(code, BANDSAW_HOME=str(home)).splitlines()
+    assert sorted(map(str, home.glob("files/runs/*/*/*"))) == sorted(returned)
+
+
+@pytest.mark.parametrize("chain", ["default", "spawned", "kept", "executor"])
+def test_what_a_call_has_not_returned_in_the_end_is_left_nowhere(run, tmp_path, chain):
+    code = """\
+@bandsaw.task(chain=CHAIN)
+def make(rest):
+    Path("made.bin").write_bytes(bytes(5000))
+    return [File("made.bin"), File("missing") if rest == "a file" else (each for each in [])]
+
+# main
+for rest in ("a file", "another value"):
+    try:
+        make(rest)
+    except Exception as error:
+        print(type(error).__name__)
+"""
+    home = tmp_path / "own home"
+    told = run(code.replace("CHAIN", repr(chain)), BANDSAW_HOME=str(home))
+    assert told.split() == ["MissingFileError", "UnserializableError"]
+    assert list(home.glob("files/runs/*/*")) == []
+
+
 def test_a_folder_that_two_threads_find_made_anew_is_held_once(tmp_path, monkeypatch):
     path, same = str(tmp_path / "run"), os.path.samestat
 

@@ -179,9 +179,20 @@ class Homeward(FileCarrier):
     """A call goes back to where it came from."""
 
     _copies: Optional[dict[tuple[str, Optional[str]], str]] = None
+    # Those that nobody knows if the call does not go back.
+    _made: tuple[str, ...] = ()
 
     def __init__(self, session: Any) -> None:
         self._session = session
+
+    def __exit__(self, kind: Any, error: Any, traceback: Any) -> None:
+        if self._made and (kind is not None or self._failure is not None):
+            with late_import:
+                from . import destinations
+
+            for copy in self._made:
+                destinations.forget(copy)
+        super().__exit__(kind, error, traceback)
 
     def carried(self, file: File) -> tuple[Any, ...]:
         path = os.path.abspath(file.path)
@@ -216,15 +227,16 @@ class Homeward(FileCarrier):
         with late_import:
             from . import destinations
 
-        copy = destinations.new_place(os.path.basename(path))
-        # The next call comes when it was fetched.
         try:
-            destinations.copy(path, copy, is_linked=is_fetched)
+            with destinations.placed(os.path.basename(path)) as copy:
+                # The next call comes when it was fetched.
+                destinations.copy(path, copy, is_linked=is_fetched)
         except MissingFileError as error:
             raise MissingFileError(
                 f"{error} A file in a result has to be there until its task has returned: not in a "
                 "temporary folder that the task itself removes."
             ) from error.__cause__
+        self._made += (copy,)
         return copy
 
 
@@ -248,8 +260,8 @@ class Arrived(FileCarrier):
             from . import destinations
 
         if self._get is not None:
-            here = destinations.new_place(os.path.basename(path))
-            self._get(path, here)
+            with destinations.placed(os.path.basename(path)) as here:
+                self._get(path, here)
             path = here
         elif not os.path.lexists(path):
             raise FileTravelError(

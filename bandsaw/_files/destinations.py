@@ -5,8 +5,10 @@ What the calls of a run have returned is `BANDSAW_HOME/files/runs/RUN/TOKEN/NAME
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
+from collections.abc import Iterator
 from hashlib import sha256
 
 from .._system import file_contents, home, trees
@@ -47,6 +49,24 @@ def new_place(name: str) -> str:
             if is_last:
                 raise
     return os.path.join(folder, name)
+
+
+@contextlib.contextmanager
+def placed(name: str) -> Iterator[str]:
+    """Gives such a path, whose folder goes again where nothing arrives."""
+    path = new_place(name)
+    try:
+        yield path
+    except BaseException:
+        forget(path)
+        raise
+
+
+def forget(path: str) -> None:
+    """Removes what is at such a path, with its folder."""
+    file_contents.remove(path)
+    with contextlib.suppress(OSError):
+        os.rmdir(os.path.dirname(path))
 
 
 def is_relative(name: str) -> bool:
@@ -104,8 +124,4 @@ def move(path: str, target: str) -> None:
             raise
         # Another file system.
         copy(path, target)
-        file_contents.remove(path)
-    try:
-        os.rmdir(os.path.dirname(path))
-    except OSError:
-        pass
+    forget(path)

@@ -174,9 +174,9 @@ def restored(known: dict[Any, Shape], data: bytes) -> Session:
 
 
 def done(
-    session: Session, left_out: dict[str, str], file_carrier: Callable[[Session], FileCarrier]
+    session: Session, left_out: dict[str, str], file_carrier: FileCarrier
 ) -> Optional[Message]:
-    """Makes the message of a result alone, `None` if more has changed. See `message`."""
+    """Makes the message of a result alone, `None` if it is better sent otherwise."""
     if len(left_out) < 3 or "result" in left_out:
         return None
     code = session.__dict__.get("_code")
@@ -189,7 +189,7 @@ def done(
     if type(result) is Result and result.exception is None and type(result.value) in _PLAIN:
         value = result.value
         return _plain_message(DONE, (session.nonce, counts, None, value), (value,))
-    with file_carrier(session):
+    with file_carrier:
         return _message(DONE, (session.nonce, counts, result, None))
 
 

@@ -227,11 +227,13 @@ def _go_on(
         finally:
             noted = {**session.__dict__.pop("_facts", {}), **(measured.facts() if measured else {})}
         left_out = same(session, had)
-        done = repeat_calls.done(session, left_out, _homeward) if known else None
+        # The same for both: what it has copied for the one is there for the other.
+        homeward = _homeward(session)
+        done = repeat_calls.done(session, left_out, homeward) if known else None
         if done is not None:
             message = done
         else:
-            with _homeward(session):
+            with homeward:
                 packed = packing.packed(session, left_out)
             try:
                 directory = told.get("bulk_directory")
