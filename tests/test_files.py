@@ -8,6 +8,7 @@ import pickle
 import shutil
 import textwrap
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -782,6 +783,26 @@ for rest in ("a file", "another value"):
     told = run(code.replace("CHAIN", repr(chain)), BANDSAW_HOME=str(home))
     assert told.split() == ["MissingFileError", "UnserializableError"]
     assert list(home.glob("files/runs/*/*")) == []
+
+
+def test_of_files_that_are_not_all_fetched_none_is_left(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("BANDSAW_HOME", str(tmp_path / "home"))
+
+    def get(path, target):
+        if path == "/there/c":
+            raise FileTravelError("the connection was lost")
+        Path(target).write_text(path)
+
+    def take(returned):
+        with carrying.Arrived(SimpleNamespace(facts={}), get):
+            for name, to in returned:
+                carrying.arrived(f"/there/{name}", to)
+
+    with pytest.raises(FileTravelError, match="the connection was lost"):
+        take([("a", None), ("b", None), ("a", "placed/{name}"), ("c", None)])
+    assert list(tmp_path.glob("home/files/runs/*/*")) == []
+    assert (tmp_path / "placed" / "a").read_text() == "/there/a"
 
 
 def test_a_folder_that_two_threads_find_made_anew_is_held_once(tmp_path, monkeypatch):

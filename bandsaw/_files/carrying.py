@@ -175,15 +175,10 @@ def delivered(here: str, key: str, name: str, path: str, to: Optional[str]) -> F
     return File(here, to)
 
 
-class Homeward(FileCarrier):
-    """A call goes back to where it came from."""
+class _Copying(FileCarrier):
+    """Puts copies into the folder of the run. Nobody knows them if the value does not arrive."""
 
-    _copies: Optional[dict[tuple[str, Optional[str]], str]] = None
-    # Those that nobody knows if the call does not go back.
     _made: tuple[str, ...] = ()
-
-    def __init__(self, session: Any) -> None:
-        self._session = session
 
     def __exit__(self, kind: Any, error: Any, traceback: Any) -> None:
         if self._made and (kind is not None or self._failure is not None):
@@ -193,6 +188,15 @@ class Homeward(FileCarrier):
             for copy in self._made:
                 destinations.forget(copy)
         super().__exit__(kind, error, traceback)
+
+
+class Homeward(_Copying):
+    """A call goes back to where it came from."""
+
+    _copies: Optional[dict[tuple[str, Optional[str]], str]] = None
+
+    def __init__(self, session: Any) -> None:
+        self._session = session
 
     def carried(self, file: File) -> tuple[Any, ...]:
         path = os.path.abspath(file.path)
@@ -240,7 +244,7 @@ class Homeward(FileCarrier):
         return copy
 
 
-class Arrived(FileCarrier):
+class Arrived(_Copying):
     """A call comes back; `get` copies a file of the other machine, by default of this one."""
 
     _files: Optional[dict[tuple[str, Optional[str]], File]] = None
@@ -262,6 +266,7 @@ class Arrived(FileCarrier):
         if self._get is not None:
             with destinations.placed(os.path.basename(path)) as here:
                 self._get(path, here)
+            self._made += (here,)
             path = here
         elif not os.path.lexists(path):
             raise FileTravelError(
