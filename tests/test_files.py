@@ -8,6 +8,7 @@ import pickle
 import shutil
 import textwrap
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -659,6 +660,46 @@ def test_a_path_with_a_link_on_its_way_is_refused(tmp_path):
     assert not list(inner.iterdir())
 
 
+def test_folders_that_arrive_at_one_place_at_the_same_time_leave_one_of_them(tmp_path, monkeypatch):
+    target = tmp_path / "target"
+
+    def arriving(text):
+        made = ArrivingContents(str(target), [TreePart("", FOLDER), TreePart("a", FILE, size=1)])
+        made.take(text)
+        return made
+
+    def meanwhile(*others):
+        """Has others arrive each before the next step of who renames a folder."""
+        pending, rename = list(others), os.rename
+
+        def late(*paths):
+            rename(*paths)
+            if pending:
+                pending.pop().finish()
+
+        monkeypatch.setattr(os, "rename", late)
+
+    arriving(b"0").finish()
+    # It is put aside by the first one, and what the second one puts there as well.
+    meanwhile(arriving(b"2"))
+    arriving(b"1").finish()
+    assert (target / "a").read_text() == "1"
+    # Somebody else is just about to put it aside.
+    first, is_dir = arriving(b"3"), os.path.isdir
+    taken = []
+
+    def looked(path):
+        found = is_dir(path)
+        if path == str(target) and found and not taken:
+            taken.append(shutil.rmtree(path))
+        return found
+
+    monkeypatch.setattr(os.path, "isdir", looked)
+    first.finish()
+    assert (target / "a").read_text() == "3"
+    assert [path.name for path in tmp_path.iterdir()] == ["target"]
+
+
 def test_contents_that_are_too_short_too_long_or_others_leave_nothing(tmp_path):
     parts = [
         TreePart("", FOLDER),
@@ -792,6 +833,63 @@ def test_a_file_of_a_run_has_a_place_when_the_last_one_before_was_just_fetched(m
             destinations.new_place(name)
     place = destinations.new_place("name")
     assert os.path.isdir(os.path.dirname(place)) and given == [given[0]] * 2
+
+
+def test_a_file_beside_much_data_is_copied_once(run, tmp_path):
+    code = """\
+@bandsaw.task(chain="kept")
+def make(number):
+    Path("made.bin").write_bytes(bytes(5000))
+    return File("made.bin"), bytes(1_000_000)
+
+# main
+for number in range(3):
+    print(make(number)[0])
+"""
+    home = tmp_path / "own home"
+    returned = run(code, BANDSAW_HOME=str(home)).splitlines()
+    assert sorted(map(str, home.glob("files/runs/*/*/*"))) == sorted(returned)
+
+
+@pytest.mark.parametrize("chain", ["default", "spawned", "kept", "executor"])
+def test_what_a_call_has_not_returned_in_the_end_is_left_nowhere(run, tmp_path, chain):
+    code = """\
+@bandsaw.task(chain=CHAIN)
+def make(rest):
+    Path("made.bin").write_bytes(bytes(5000))
+    return [File("made.bin"), File("missing") if rest == "a file" else (each for each in [])]
+
+# main
+for rest in ("a file", "another value"):
+    try:
+        make(rest)
+    except Exception as error:
+        print(type(error).__name__)
+"""
+    home = tmp_path / "own home"
+    told = run(code.replace("CHAIN", repr(chain)), BANDSAW_HOME=str(home))
+    assert told.split() == ["MissingFileError", "UnserializableError"]
+    assert list(home.glob("files/runs/*/*")) == []
+
+
+def test_of_files_that_are_not_all_fetched_none_is_left(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("BANDSAW_HOME", str(tmp_path / "home"))
+
+    def get(path, target):
+        if path == "/there/c":
+            raise FileTravelError("the connection was lost")
+        Path(target).write_text(path)
+
+    def take(returned):
+        with carrying.Arrived(SimpleNamespace(facts={}), get):
+            for name, to in returned:
+                carrying.arrived(f"/there/{name}", to)
+
+    with pytest.raises(FileTravelError, match="the connection was lost"):
+        take([("a", None), ("b", None), ("a", "placed/{name}"), ("c", None)])
+    assert list(tmp_path.glob("home/files/runs/*/*")) == []
+    assert (tmp_path / "placed" / "a").read_text() == "/there/a"
 
 
 def test_a_folder_that_two_threads_find_made_anew_is_held_once(tmp_path, monkeypatch):

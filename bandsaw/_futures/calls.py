@@ -282,7 +282,7 @@ def _dependency_error(
     failure = getattr(needed, "_failure", None)
     if failure is None:
         # Of a future that is not ours. All that needs it shares the failure.
-        failure = needed._failure = _Failure(what.capitalize(), cause)  # type: ignore[attr-defined]
+        failure = needed._failure = _Failure(what[:1].upper() + what[1:], cause)  # type: ignore[attr-defined]
         # Whoever has cancelled it knows.
         failure.is_known = needed.cancelled()
     return error, failure

@@ -38,6 +38,7 @@ _Key = tuple[int, bool]
 _START: _Key = (0, False)
 _NOTHING: frozenset[int] = frozenset()
 _LIST, _TUPLE, _DICT, _SET, _FIELDS, _OTHER = range(6)
+_BASES: tuple[Any, ...] = (list, tuple, dict, (set, frozenset))
 
 
 class Plan:
@@ -193,15 +194,12 @@ def _written(step: Any) -> str:
 
 
 def _kind_of(value: Any) -> int:
-    if isinstance(value, list):
-        return _LIST
-    if isinstance(value, tuple):
-        return _TUPLE
-    if isinstance(value, dict):
-        return _DICT
-    if isinstance(value, (set, frozenset)):
-        return _SET
-    return _FIELDS if hasattr(type(value), "__dataclass_fields__") else _OTHER
+    # Not by isinstance: a mock or a proxy says by `__class__` that it is a list.
+    cls = type(value)
+    for kind, bases in enumerate(_BASES):
+        if issubclass(cls, bases):
+            return kind
+    return _FIELDS if hasattr(cls, "__dataclass_fields__") else _OTHER
 
 
 def _attributes(value: Any) -> Iterator[tuple[str, Any]]:
@@ -219,19 +217,20 @@ def _attributes(value: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _parts(value: Any) -> Iterable[tuple[Any, Any]]:
-    if isinstance(value, partial):
+    cls = type(value)
+    if issubclass(cls, partial):
         return enumerate((value.func, *value.args, *value.keywords.values()))
-    if isinstance(value, types.MethodType):
+    if cls is types.MethodType:
         return ((0, value.__self__),)
-    if isinstance(value, BaseException):
+    if issubclass(cls, BaseException):
         return enumerate(_ARGS.__get__(value))
-    if type(value) in _HOLDERS:
+    if cls in _HOLDERS:
         return enumerate(gc.get_referents(value))
-    if type(value) is deque:
+    if cls is deque:
         return enumerate(list(value))
     numpy: Any = sys.modules.get("numpy")
     array: Any = getattr(numpy, "ndarray", None)
-    if array is not None and isinstance(value, array) and value.dtype.hasobject:
+    if array is not None and issubclass(cls, array) and value.dtype.hasobject:
         # Of records, what an item holds is in a tuple.
         return (
             (index, item.item() if isinstance(item, numpy.void) else item)

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import time
@@ -301,23 +302,26 @@ def make_read_only(path: str, parts: Sequence[TreePart]) -> None:
 
 def exchange(path: str, target: str) -> None:
     """Renames something to what may be the name of something else of the same kind."""
-    is_folder, is_exchanged = os.path.isdir(path), os.path.isdir(target)
-    if os.path.islink(target):
-        is_exchanged = False
-    if is_folder != is_exchanged and os.path.lexists(target):
-        kinds = "a folder, and a file" if is_exchanged else "no folder, and a folder"
-        raise FileTravelError(f"{target!r} is {kinds} is to be put there.")
-    if not is_exchanged:
-        os.replace(path, target)
-        return
     older = f"{path}-older"
-    os.rename(target, older)
-    try:
-        os.rename(path, target)
-    except OSError:
-        os.rename(older, target)
-        raise
-    remove(older)
+    is_folder, is_done = os.path.isdir(path), False
+    while not is_done:
+        is_exchanged = os.path.isdir(target) and not os.path.islink(target)
+        if is_folder != is_exchanged and os.path.lexists(target):
+            kinds = "a folder, and a file" if is_exchanged else "no folder, and a folder"
+            raise FileTravelError(f"{target!r} is {kinds} is to be put there.")
+        try:
+            if is_exchanged:
+                os.rename(target, older)
+            os.replace(path, target)
+            is_done = True
+        except OSError as error:
+            # Another thread or process may have put a folder there, or its folder aside.
+            is_late = error.errno in (errno.ENOENT, errno.ENOTEMPTY, errno.EEXIST)
+            if not (is_late and os.path.isdir(path)):
+                if os.path.lexists(older):
+                    os.rename(older, target)
+                raise
+        remove(older)
 
 
 def remove(path: str) -> None:

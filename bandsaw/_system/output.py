@@ -88,7 +88,8 @@ def pass_on(text: str, stream_name: str) -> None:
     stream = getattr(sys, stream_name, None)
     if not text or stream is None:
         return
-    encoding = getattr(stream, "encoding", None) or "utf-8"
-    with contextlib.suppress(ValueError, OSError):
+    # It may be any object with a method `write`, as `print` takes it.
+    with contextlib.suppress(Exception):
+        encoding = getattr(stream, "encoding", None) or "utf-8"
         stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
         stream.flush()

@@ -1,6 +1,6 @@
 """A file, or a folder with all that is in it, as a list of parts and one stream of bytes.
 
-    parts_of ─► read ─► bytes ─► contents.Arriving ─► the same elsewhere, whole or not at all
+    parts_of ─► read ─► bytes ─► file_contents.ArrivingContents ─► the same elsewhere, or nothing
 
 The stream has the contents of the files, one after the other, in the order of the parts.
 """

@@ -176,7 +176,7 @@ def restored(known: dict[Any, Shape], data: bytes) -> Session:
 def done(
     session: Session, left_out: dict[str, str], file_carrier: FileCarrier
 ) -> Optional[Message]:
-    """Makes the message of a result alone, `None` if more has changed. See `message`."""
+    """Makes the message of a result alone, `None` if it is better sent otherwise."""
     if len(left_out) < 3 or "result" in left_out:
         return None
     code = session.__dict__.get("_code")

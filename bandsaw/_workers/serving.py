@@ -318,5 +318,5 @@ def _flush() -> None:
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
-        except (AttributeError, OSError, ValueError):
-            pass  # missing, or closed by the task
+        except Exception:
+            pass  # missing, closed by the task, or an object of its own

@@ -60,8 +60,8 @@ def run(command: Any, environment: dict[str, str], folder: Any) -> int:
     def end() -> None:
         try:
             os.killpg(process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
+        except OSError:
+            pass  # nothing is left; macOS says of zombies that they are not ours
 
     def watch() -> None:
         while os.read(0, 4096):

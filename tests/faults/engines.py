@@ -212,7 +212,9 @@ def _below(temporary):
     marked = f"TMPDIR={temporary}".encode() + b"\0"
     found = [int(name) for name in os.listdir("/proc") if name.isdigit()]
     below = [
-        pid for pid in found if _SERVER.search(_read(pid, "cmdline")) and marked in _read(pid, "environ")
+        pid
+        for pid in found
+        if _SERVER.search(_read(pid, "cmdline")) and marked in _read(pid, "environ")
     ]
     return sorted(pid for pid in below if not ssh_server.is_gone(pid))
 

@@ -7,6 +7,7 @@ import sys
 import types
 from concurrent.futures import Future
 from typing import Any, NamedTuple
+from unittest import mock
 
 import pytest
 from hypothesis import given
@@ -286,6 +287,17 @@ def test_nothing_of_other_objects_is_run_to_find_out():
     assert find((failed("text"),), {}) is None
     with pytest.raises(TypeError, match=r"A Future stands at argument 1\[0\]"):
         find((failed(done(1)),), {})
+
+
+@pytest.mark.parametrize(
+    "kind", [list, dict, tuple, set, functools.partial, types.MethodType, ValueError]
+)
+def test_a_mock_that_says_it_is_a_container_is_an_object(kind):
+    mocked = mock.Mock(spec=kind)
+    assert find((mocked, [mocked]), {}) is None
+    mocked.held = done(1)
+    with pytest.raises(TypeError, match=r"A Future stands at argument 1"):
+        find((mocked,), {})
 
 
 def test_a_future_that_lies_too_deep_is_an_error_in_words(task):

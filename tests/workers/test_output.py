@@ -65,6 +65,40 @@ def test_output_goes_to_a_stream_that_was_put_in_place_of_stdout(run, mode):
     assert run(SAY, body, mode).stdout == "said\n"
 
 
+def test_output_goes_to_any_object_that_can_be_printed_to(run, mode):
+    body = """
+    class Stream(list):
+        def write(self, text):
+            if 'complained' in text:
+                raise RuntimeError('the window was closed')
+            self.append(text)
+
+    out, sys.stdout = sys.stdout, Stream()
+    sys.stderr = sys.stdout
+    assert f() == f() == 1
+    out.write(''.join(sys.stdout))
+    sys.stdout = sys.stderr = out
+    """
+    assert run(SAY, body, mode).stdout.split() == ["said", "said"]
+
+
+def test_a_task_may_leave_a_stream_that_cannot_be_flushed(run, mode):
+    tasks = """
+    class Stream:
+        def write(self, text):
+            pass
+
+        def flush(self):
+            raise RuntimeError('the window was closed')
+
+    @bandsaw.task
+    def f():
+        sys.stdout = Stream()
+        return 1
+    """
+    run(tasks, "assert f() == f() == 1", mode)
+
+
 def test_what_no_text_can_be_does_no_harm(run, mode):
     tasks = """
     @bandsaw.task
