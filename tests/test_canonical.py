@@ -1,5 +1,6 @@
 """Digests of values: equal in type and value at every depth means equal."""
 
+import _random
 import array
 import collections
 import copy
@@ -738,6 +739,16 @@ class Filter:
 def test_an_object_with_steps_that_pickles_in_a_way_of_its_own_is_no_iterator():
     first = execution_id_of({"a": Filter([1])})
     assert first == execution_id_of({"a": Filter([1])}) != execution_id_of({"a": Filter([2])})
+
+
+class Drawing(_random.Random):
+    def __getattr__(self, name):
+        raise AttributeError(name)
+
+
+def test_what_an_object_has_in_c_is_not_taken_for_nothing_where_its_class_has_a_getattr():
+    with pytest.raises(IdentityError, match="cannot pickle 'Drawing' object"):
+        digest(Drawing(1))
 
 
 def test_a_future_is_refused_by_its_own_path_with_the_way_out():

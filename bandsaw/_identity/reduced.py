@@ -15,6 +15,7 @@ from .compiled_modules import open_global
 from .firstparty import canonical_module_name, is_first_party, is_standard_library
 from .forms import PARTS, Fields, Form, NoForm, Written, pairs_form
 from .kinds import attributes_of, defines, is_a, is_changeable, module_of, mro_of
+from .stored import stores_more
 
 _PROTOCOL = 5
 # They give the same again and again.
@@ -93,7 +94,7 @@ def _reduce_of_path() -> Any:
 
 def _is_asked_itself(kind: type) -> bool:
     """Says whether `pickle` would run a `__getattr__`, for a `__getstate__` or an empty slot."""
-    if not defines(kind, "__getattr__"):
+    if not defines(kind, "__getattr__") or stores_more(kind):
         return False
     bases = kind.__mro__[:-1]
     return all(is_changeable(base) and _ASKED.isdisjoint(base.__dict__) for base in bases)
