@@ -1460,6 +1460,41 @@ def test_what_runs_calls_in_a_worker_that_is_a_thread_is_none_of_the_projects_co
     assert project.run("workflow.py").stdout == "True []\n"
 
 
+def test_an_argument_for_which_there_is_no_room_below_a_worker_fails_its_call_only(project):
+    project.write("bandsaw_config.py", KEPT_BELOW_A_THREAD)
+    project.write("below.py", BELOW)
+    project.write(
+        "workflow.py",
+        """
+        import errno, os
+        import bandsaw
+        from below import processes, there
+
+        @bandsaw.task
+        def size(data):
+            return len(data)
+
+        if __name__ == "__main__":
+            size(b"")
+            files = there("bulk_files")
+            create = files.create
+
+            def full(*args):
+                files.create = create
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+            files.create = full
+            try:
+                size(bytes(200_000))
+            except bandsaw.errors.WorkerError as error:
+                print(error)
+            print(size(bytes(200_000)))
+        """,
+    )
+    said, size = project.run("workflow.py").stdout.splitlines()
+    assert "No space left on device" in said and size == "200000"
+
+
 def test_what_has_a_call_is_not_idle(project):
     project.write(
         "bandsaw_config.py",

@@ -101,11 +101,7 @@ class Following:
             return
         if len(self._sent) == 1:
             self._has_begun()
-        try:
-            _pass_session(self._process, messages)
-        except OSError:
-            # It reads no more. Why, it says itself, or its fork server does.
-            self._process.child.has_read = False
+        _pass_session(self._process, messages)
         if self._kept is None:
             self._processes.prepare_next()
 
@@ -223,13 +219,21 @@ def _pass_session(process: Process, messages: Any) -> None:
     kind, head = head[0], head[1:]
     if isinstance(data, bytes) and len(data) <= LARGEST_BODY:
         # With one write, so that its reader wakes once.
-        process.child.send(*sent, (kind, (head, data), None))
+        _send(process, *sent, (kind, (head, data), None))
         return
     file, place = _file_with(data)
     try:
-        process.child.send(*sent, (kind, (head, place), file))
+        _send(process, *sent, (kind, (head, place), file))
     finally:
         os.close(file)
+
+
+def _send(process: Process, *messages: frames.Message) -> None:
+    try:
+        process.child.send(*messages)
+    except OSError:
+        # It reads no more. Why, it says itself, or its fork server does.
+        process.child.has_read = False
 
 
 def _file_with(data: Any) -> tuple[int, bytes]:
@@ -276,8 +280,7 @@ def _followed(
                 break
             if frame.kind == CODE:
                 process.has_asked = True
-                with contextlib.suppress(OSError):
-                    child.send(frames.text_of_code(None))
+                _send(process, frames.text_of_code(None))
                 continue
             process.events.append(_event_of(frame))
             if is_kept and frame.kind in (RETURN, FAILURE, DONE, BYE):

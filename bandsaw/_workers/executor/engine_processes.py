@@ -15,6 +15,7 @@ import time
 from typing import Any, Optional
 
 from ..._system.home import HOME_ENV_VARIABLE
+from ...errors import BandsawError
 from .. import fork_server_start, frames, inheritance
 from ..child import Child
 from ..near_fork_server import LocalForkServer, ProcessKind
@@ -141,13 +142,16 @@ class Processes:
             environment.setdefault(HOME_ENV_VARIABLE, self._root)
             at_start = inheritance.at_start(environment)
             kind = ProcessKind(sys.executable, self._folder, tuple(request["preload"]), at_start)
-            began = fork_server_start.begin(
-                kind,
-                inheritance.Inherited(environment, at_start, None),
-                _ArchiveCode(self._folder, request["beside"]),
-                run_id=request["run_id"],
-                leaving=(self._root, self._directory, self._box),
-            )
+            inherited = inheritance.Inherited(environment, at_start, None)
+            more = {
+                "run_id": request["run_id"],
+                "leaving": (self._root, self._directory, self._box),
+            }
+            try:
+                code = _ArchiveCode(self._folder, request["beside"])
+                began = fork_server_start.begin(kind, inherited, code, **more)
+            except (BandsawError, OSError) as error:
+                return [], f"{NOT_STARTED}{error}"
             if isinstance(began, fork_server_start.NotStarted):
                 return [], f"{NOT_STARTED}{began.returncode}\n{began.written}"
             if began.frame.kind != frames.HELLO:
