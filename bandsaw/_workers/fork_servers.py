@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Callable, TypeVar
 
 from .._system import ending
+from .._system.importing import late_import
 from .._system.processes import in_forked_processes
 from ..errors import WorkerStartError
 from . import inheritance
@@ -85,7 +86,8 @@ def start(
     kind: ProcessKind, inherited: inheritance.Inherited, code: Code, check: Check, *, fork: bool
 ) -> Child:
     # A process of a task imports this module, and starts none.
-    from .fork_server_start import started
+    with late_import:
+        from .fork_server_start import started
 
     for attempt in (1, 2):
         fork_server = _fork_servers.of(kind, lambda: started(kind, inherited, code))
