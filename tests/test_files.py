@@ -445,6 +445,7 @@ os.mkdir("elsewhere")
 os.chdir("elsewhere")
 second = make().path
 print(os.path.relpath(first), second == os.path.abspath("results/made"), Path(second).read_text())
+assert not Path(os.environ["BANDSAW_HOME"], "files", "runs", bandsaw.get_run_id()).exists()
 """
     assert run(code) == "computed\n../results/made True x\n"
 

@@ -71,6 +71,11 @@ def remove(path: str) -> None:
     if not path.startswith(os.path.realpath(home.kept_folder(kept.KIND) / RUNS) + os.sep):
         return
     file_contents.remove(path)
+    _leave(path)
+
+
+def _leave(path: str) -> None:
+    """Removes the folders in which a file was, up to that of the run, if they are empty."""
     for _ in range(2):
         path = os.path.dirname(path)
         with contextlib.suppress(OSError):
@@ -133,5 +138,4 @@ def move(path: str, target: str) -> None:
         # Another file system.
         copy(path, target)
         file_contents.remove(path)
-    with contextlib.suppress(OSError):
-        os.rmdir(os.path.dirname(path))
+    _leave(path)
