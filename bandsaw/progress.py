@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import threading
 import time
@@ -11,7 +10,7 @@ from typing import Any, Optional
 from . import modules
 from ._recording.counts import Counting, kind_of, shower
 from ._session import telling
-from ._system import work
+from ._system import ending, work
 from ._system.processes import in_forked_processes
 from .errors import InvalidValueError
 from .extensions import Extension
@@ -50,7 +49,7 @@ class Progress(Extension):
         self.seconds = seconds
         self._start_anew()
         in_forked_processes(self._start_anew)
-        atexit.register(self._finish)
+        ending.at_exit(self._finish)
 
     def _start_anew(self) -> None:
         self._stops = False

@@ -220,7 +220,7 @@ def test_requirements_are_texts_as_packages_write_them(text):
         (["numpy pandas"], "no requirement"),
         (["git+https://host/a"], "name @ file:"),
         (["./folder"], "name @ file:"),
-        ([""], "no requirement"),
+        ([""], "'' is no requirement"),
     ],
 )
 def test_what_is_no_requirement_is_refused(given, said):

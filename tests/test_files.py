@@ -446,6 +446,7 @@ os.mkdir("elsewhere")
 os.chdir("elsewhere")
 second = make().path
 print(os.path.relpath(first), second == os.path.abspath("results/made"), Path(second).read_text())
+assert not Path(os.environ["BANDSAW_HOME"], "files", "runs", bandsaw.get_run_id()).exists()
 """
     assert run(code) == "computed\n../results/made True x\n"
 
@@ -483,6 +484,22 @@ for file in File("in.txt"), File("old"), File("in.txt"):
     assert not Path("to").exists()
 """
     assert run(code, serializer) == "computed\n" * 2
+
+
+def test_a_file_from_an_executor_arrives_in_the_home_of_the_caller(run, tmp_path):
+    code = """\
+@bandsaw.task(chain="executor")
+def make():
+    Path("made").write_text("x")
+    return File("made")
+
+# main
+# The worker's process takes a folder of its own then.
+del os.environ["BANDSAW_HOME"]
+path = make().path
+print(path.startswith(os.environ["XDG_CACHE_HOME"]), Path(path).read_text())
+"""
+    assert run(code, XDG_CACHE_HOME=str(tmp_path / "home")) == "True x\n"
 
 
 def test_a_hit_in_another_process_brings_a_file_once(run):

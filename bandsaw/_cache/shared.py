@@ -14,6 +14,7 @@ import contextlib
 import errno
 import logging
 import os
+import re
 import tempfile
 import threading
 import time
@@ -52,6 +53,11 @@ def store_of(url: str) -> Store:
 
 def key_of(folder: str, name: str) -> str:
     return f"{os.path.basename(folder)}/{name}"
+
+
+def _masked(url: str) -> str:
+    """Returns a URL without a password in it."""
+    return re.sub(r"(//[^/@:]*):[^/@]*@", r"\1:****@", url)
 
 
 class Store:
@@ -106,7 +112,7 @@ class Store:
                 note.touch()
                 os.utime(note)
         level = logging.DEBUG if is_told else logging.WARNING
-        logger.log(level, "The shared store %s %s", self.url, text)
+        logger.log(level, "The shared store %s %s", _masked(self.url), text)
 
     def _note(self, what: str) -> Optional[Path]:
         """The file by which processes that are started for calls tell each other of a problem."""
@@ -149,7 +155,7 @@ class Store:
         if isinstance(error, SignatureError):
             self.tell("key", f"has entries that cannot be read with the key here. {text}")
         else:
-            logger.warning("%s (%s)", text, self.url)
+            logger.warning("%s (%s)", text, _masked(self.url))
 
     def send(self, folder: str, name: str) -> None:
         """Sends a local entry, in the background if there is time for it."""

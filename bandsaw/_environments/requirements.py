@@ -55,7 +55,7 @@ def told(requirements: Iterable[str]) -> str:
     texts = masked(requirements)
     if len(texts) > _MOST_TOLD:
         return f"{', '.join(texts[: _MOST_TOLD - 1])} and {len(texts) - _MOST_TOLD + 1} more"
-    return ", ".join(texts) or "no packages"
+    return ", ".join(texts) if texts else "no packages"
 
 
 def masked(requirements: Iterable[str]) -> list[str]:

@@ -293,6 +293,8 @@ class Arrived(_Returning):
             check_is_free(target, [file.path for file in (self._files or {}).values()])
             destinations.move(path, target)
             to = destinations.settled(to, place)
+        elif self._get is None:
+            target = destinations.taken_over(path)
         known = self._session.facts.get("returned_files")  # the task may have noted something
         self._session.facts["returned_files"] = [*(known if type(known) is list else ()), target]
         return File(target, to)

@@ -68,9 +68,28 @@ def forsake(call: str) -> None:
 def remove(path: str) -> None:
     """Removes a file from the folder of its run, and folders that are empty then."""
     path = os.path.realpath(path)
-    if not path.startswith(os.path.realpath(home.kept_folder(kept.KIND) / RUNS) + os.sep):
-        return
-    file_contents.remove(path)
+    if _is_of_runs(path):
+        file_contents.remove(path)
+        _leave(path)
+
+
+def _is_of_runs(path: str) -> bool:
+    runs = os.path.realpath(home.kept_folder(kept.KIND) / RUNS)
+    return os.path.realpath(path).startswith(runs + os.sep)
+
+
+def taken_over(path: str) -> str:
+    """Has a file be in the folder of the run, where a process with another home has put it."""
+    with contextlib.suppress(KeptFolderError):
+        if not _is_of_runs(path):
+            target = new_place(os.path.basename(path))
+            move(path, target)
+            return target
+    return path
+
+
+def _leave(path: str) -> None:
+    """Removes the folders in which a file was, up to that of the run, if they are empty."""
     for _ in range(2):
         path = os.path.dirname(path)
         with contextlib.suppress(OSError):
@@ -133,5 +152,4 @@ def move(path: str, target: str) -> None:
         # Another file system.
         copy(path, target)
         file_contents.remove(path)
-    with contextlib.suppress(OSError):
-        os.rmdir(os.path.dirname(path))
+    _leave(path)

@@ -112,8 +112,11 @@ class Ending:
 
 @atexit.register
 def _end() -> None:
+    global is_interrupted
     try:
         _at_exit.close()
+    except KeyboardInterrupt:
+        is_interrupted = True
     finally:
         if is_interrupted:
             # The program is to end by SIGINT, as shells want it. Python remembers that nobody has

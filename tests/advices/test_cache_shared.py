@@ -280,6 +280,11 @@ def test_a_store_that_is_away_costs_one_warning_and_no_call(machine, sent, caplo
     assert "shared store" in caplog.text
 
 
+def test_a_warning_names_no_password(caplog):
+    shared_store.Store("sftp://me:secret@127.0.0.1:1/a:b@c").tell("away", "is away")
+    assert "sftp://me:****@127.0.0.1:1/a:b@c is away" in caplog.text
+
+
 def test_what_was_computed_while_the_store_was_away_is_sent_later(
     machine, sent, tmp_path, wait_until
 ):

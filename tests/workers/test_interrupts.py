@@ -223,3 +223,14 @@ def test_an_interrupt_leaves_nothing_of_what_was_being_opened(project, what, siz
     done = project.run("interrupted.py", what, str(size), str(step), check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert int(done.stdout.split()[0]) > 90
+
+
+def test_ctrl_c_while_the_program_ends_is_its_status_and_says_nothing(project):
+    project.write("script.py", """
+        import signal
+        from bandsaw._system import ending
+        ending.at_exit(print, "the last step")
+        ending.at_exit(signal.raise_signal, signal.SIGINT)
+    """)  # fmt: skip
+    done = project.run("script.py", check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, "the last step\n", "")
