@@ -779,12 +779,13 @@ def test_a_call_whose_process_was_to_be_started_by_what_has_just_ended_begins_an
     project.run("workflow.py")
 
 
-def test_a_call_that_was_killed_is_not_run_again(own_configuration, tmp_path):
+@pytest.mark.parametrize("what", ["exit 255", "exec sleep 1000"])
+def test_a_call_that_was_killed_is_not_run_again(own_configuration, tmp_path, what):
     attempts = tmp_path / "attempts"
 
     class Lost(Recording):
         def connection_command(self, remote, executable):
-            return ["sh", "-c", f"echo >> '{attempts}'; exit 255"]
+            return ["sh", "-c", f"echo >> '{attempts}'; {what}"]
 
     own_configuration(SshAdvice(backend=Lost()).add_remote(Remote(host="h", interpreter=PYTHON)))
     decorate = bandsaw.task(config="own_configuration", ssh={"retries": 50})
