@@ -1,6 +1,7 @@
 """Files and folders that travel with calls, and come back."""
 
 import contextlib
+import contextvars
 import hashlib
 import json
 import os
@@ -15,9 +16,11 @@ import pytest
 import bandsaw
 from bandsaw import File
 from bandsaw._files import bundle, carrying, destinations, kept
-from bandsaw._system import file_contents, trees
+from bandsaw._files.crossing import Sent
+from bandsaw._system import ending, file_contents, trees
 from bandsaw._system.file_contents import ArrivingContents
 from bandsaw._system.trees import FILE, FOLDER, LINK, TreePart
+from bandsaw._workers.ssh import ssh_sending
 from bandsaw.errors import FileTravelError, InvalidValueError, MissingFileError
 
 CONFIGURATION = """\
@@ -907,6 +910,50 @@ def test_of_files_that_are_not_all_fetched_none_is_left(tmp_path, monkeypatch):
         take([("a", None), ("b", None), ("a", "placed/{name}"), ("c", None)])
     assert list(tmp_path.glob("home/files/runs/*/*")) == []
     assert (tmp_path / "placed" / "a").read_text() == "/there/a"
+
+
+@pytest.mark.parametrize("way", ["put", "get"])
+def test_files_of_a_call_that_is_killed_go_no_further(tmp_path, way):
+    call, sent = ending.Ending(), []
+    large, there = tmp_path / "large", 40_000_000
+    with open(large, "wb") as file:
+        file.truncate(there)
+
+    class Connection:
+        """The far end has the file, or takes it, and the call is killed after a few pieces."""
+
+        target = SimpleNamespace(host="far")
+        _stop_waiting = _release = staticmethod(lambda stream: None)
+
+        def _add(self, stream):
+            return 1
+
+        def send(self, letter, number, *pieces):
+            sent.append((letter, b"".join(pieces)))
+            if len(sent) == 5:
+                call.end()
+
+        def _wait(self, stream, seconds):
+            if way == "get":
+                parts = [["", "file", False, there, ""]]
+                is_first = len(sent) == 1
+                body = json.dumps({"parts": parts}).encode() if is_first else bytes(1 << 18)
+                stream.inbox.append((b"W", body, None))
+
+    def cross():
+        ending.current.set(call)
+        if way == "get":
+            ssh_sending.get_file(Connection(), "/there/large", str(tmp_path / "arrived"))
+        with ssh_sending._near(Connection(), "it") as near:
+            near.put(Sent(str(large)))
+
+    with pytest.raises(FileTravelError, match="the call was killed"):
+        contextvars.copy_context().run(cross)
+    assert len(sent) < 100
+    assert sent[-1][0] == b"Q"
+    if way == "get":
+        assert json.loads(sent[-2][1]) == {"drop": "/there/large"}
+    assert list(tmp_path.iterdir()) == [large]
 
 
 def test_a_folder_that_two_threads_find_made_anew_is_held_once(tmp_path, monkeypatch):

@@ -13,12 +13,15 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import threading
 import time
 from collections.abc import Iterable
 from typing import Any, Optional
 
 from .._system import callers
 from .._system.file_locks import LockedFile, fcntl
+from .._system.importing import late_import
+from ..errors import TaskKilledError
 from . import owned_files
 
 logger = logging.getLogger("bandsaw.advices.cache")
@@ -134,11 +137,19 @@ def _lock_in_time(found: Temporary) -> None:
 
     The other call may be that which has the lock: where there is one process for both, say.
     """
-    end = time.monotonic() + _MOST_SECONDS
-    while not found.lock(wait=not callers.holds_place()):
-        if time.monotonic() >= end:
-            raise TimeoutError(f"another call has not computed it in {_MOST_SECONDS:g} seconds")
-        time.sleep(_POLL_SECONDS)
+    with late_import:
+        from .._system import ending
+
+    end, has_place = time.monotonic() + _MOST_SECONDS, callers.holds_place()
+    # A submitted call may be ended meanwhile.
+    is_patient = not has_place and ending.current.get() is None
+    ended = threading.Event()
+    with ending.held(ended.set):
+        while not found.lock(wait=is_patient):
+            if has_place and time.monotonic() >= end:
+                raise TimeoutError(f"another call has not computed it in {_MOST_SECONDS:g} seconds")
+            if ended.wait(_POLL_SECONDS):
+                raise TaskKilledError(f"It was killed while another call computed {found.path}.")
 
 
 def separate(folder: str, name: str) -> Temporary:

@@ -85,7 +85,7 @@ class Near:
     """The near end, over a stream of its own.
 
     `send`: sends a request or a piece. `receive`: waits for an answer or a piece; it raises what
-    the other end has refused. `is_refused`: looks whether something has come.
+    the other end has refused. `has_come`: looks whether there is something to be received.
     """
 
     def __init__(
@@ -150,6 +150,8 @@ class Near:
             arriving.finish()
         except BaseException:
             arriving.abandon()
+            with contextlib.suppress(OSError):
+                self._ask(drop=path)  # nobody else will fetch it
             raise
 
 

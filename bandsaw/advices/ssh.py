@@ -41,9 +41,10 @@ __all__ = ["Remote", "SshAdvice", "SshBackend", "SshCommandLineBackend"]
 logger = logging.getLogger(__name__)
 # For so long, other remotes of a list are better than one that failed.
 _AVOIDED_SECONDS = 30.0
-# Before a remote is tried again, the second time twice as long, and so on.
+# Before a remote is tried again, which may just be started: the second time twice as long, and so
+# on, but no longer than 2 ** 6 times this.
 _PAUSE_SECONDS = 0.5
-_LONGEST_PAUSE_SECONDS = 30.0
+_MOST_DOUBLINGS = 6
 
 
 class SshAdvice(Advice):
@@ -153,12 +154,14 @@ class SshAdvice(Advice):
     def _cross(self, session: Session) -> None:
         names, retries = self._choice_of(session.task)
         failed: list[str] = []
+        lost: Optional[BandsawError] = None
         while True:
             with _least_busy(self, names, failed) as (name, load):
-                # A server that is started again takes a moment.
                 tries = failed.count(name)
                 if tries:
-                    ending.wait(min(_PAUSE_SECONDS * 2 ** (tries - 1), _LONGEST_PAUSE_SECONDS))
+                    ending.wait(_pause_before(tries))
+                if lost is not None and ending.is_ended():
+                    raise lost
                 remote = self.remotes[name]
                 try:
                     self._move(session, remote)
@@ -171,6 +174,7 @@ class SshAdvice(Advice):
                     if len(failed) >= retries:
                         raise
                     failed.append(name)
+                    lost = error
                     logger.warning("Task %s is run again: %s", session.task, error)
                 except BandsawError as error:
                     note_what_is_missing(session, error, remote.host)
@@ -248,6 +252,10 @@ class SshAdvice(Advice):
 
         directory = None if self.directory is None else self._anchor.of(self.directory)
         _steps.move(session, self.backend, remote, _variables(interpreter), directory)
+
+
+def _pause_before(tries: int) -> float:
+    return _PAUSE_SECONDS * 2.0 ** min(tries - 1, _MOST_DOUBLINGS)
 
 
 def _checked_remote(name: str, remote: Any) -> Remote:

@@ -1,4 +1,5 @@
 import functools
+import importlib
 import os
 import re
 import subprocess
@@ -10,11 +11,13 @@ from pathlib import Path
 import pytest
 
 import bandsaw
+from bandsaw.advices import ssh
 from bandsaw.advices.ssh import Remote, SshAdvice, SshBackend, SshCommandLineBackend
 from bandsaw.errors import (
     InvalidValueError,
     RemoteCommandError,
     SessionFileError,
+    TaskKilledError,
     UnknownRemoteError,
     WorkerDiedError,
 )
@@ -774,3 +777,28 @@ def test_a_call_whose_process_was_to_be_started_by_what_has_just_ended_begins_an
         """,
     )
     project.run("workflow.py")
+
+
+@pytest.mark.parametrize("what", ["exit 255", "exec sleep 1000"])
+def test_a_call_that_was_killed_is_not_run_again(own_configuration, tmp_path, what):
+    attempts = tmp_path / "attempts"
+
+    class Lost(Recording):
+        def connection_command(self, remote, executable):
+            return ["sh", "-c", f"echo >> '{attempts}'; {what}"]
+
+    own_configuration(SshAdvice(backend=Lost()).add_remote(Remote(host="h", interpreter=PYTHON)))
+    decorate = bandsaw.task(config="own_configuration", ssh={"retries": 50})
+    future = decorate(importlib.import_module("own_module").doubled).submit(1)
+    end = time.monotonic() + 60
+    while not attempts.exists() and time.monotonic() < end:
+        time.sleep(0.01)
+    assert future.kill()
+    error = future.exception(60)
+    assert type(error) is TaskKilledError
+    assert len(attempts.read_text().splitlines()) <= 2
+
+
+def test_the_pause_before_a_remote_is_tried_again_has_a_bound():
+    assert [ssh._pause_before(tries) for tries in (1, 2, 3)] == [0.5, 1.0, 2.0]
+    assert ssh._pause_before(10_000) < 60

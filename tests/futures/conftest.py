@@ -9,6 +9,7 @@ import bandsaw
 
 CONFIGURATION = """
 import bandsaw
+from bandsaw.advices.cache import CachingAdvice
 from bandsaw.advices.subprocess import SubprocessAdvice
 
 configuration = (
@@ -16,6 +17,7 @@ configuration = (
     .add_advice_chain(SubprocessAdvice(workers=1))
     .add_advice_chain(SubprocessAdvice(workers=2), name="two")
     .add_advice_chain(SubprocessAdvice(), name="own")
+    .add_advice_chain(CachingAdvice("cache"), SubprocessAdvice(), name="cached")
 )
 """
 

@@ -99,6 +99,32 @@ def test_a_call_that_is_killed_while_it_waits_for_a_process_never_begins(run):
     run(KEPT, body)
 
 
+def test_a_call_that_is_killed_while_another_one_computes_its_entry_ends_at_once(run):
+    body = """
+    def compute():
+        try:
+            hang("pid")
+        except bandsaw.errors.WorkerDiedError:
+            pass
+
+    direct = threading.Thread(target=compute)
+    direct.start()
+    wait_for("pid")
+    future = hang.submit("pid")
+    while not future.running():
+        time.sleep(0.001)
+    time.sleep(0.2)
+    while not future.kill():
+        time.sleep(0.001)
+    error = future.exception(60)
+    assert type(error) is bandsaw.errors.TaskKilledError, error
+    assert "workflow.hang" in str(error) and direct.is_alive()
+    os.kill(int(open("pid").read()), signal.SIGKILL)
+    direct.join()
+    """
+    run(TASKS.replace("{options}", '(chain="cached")'), body)
+
+
 def test_a_call_that_is_killed_when_it_has_answered_leaves_no_process_to_the_next_one(run):
     tasks = """
 futures = []

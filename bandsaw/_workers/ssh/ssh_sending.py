@@ -9,6 +9,7 @@ import contextlib
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Callable
 
+from ..._system import ending
 from ...distribution import DistributionArchive
 from ...errors import BandsawError, FileTravelError, WorkerStartError
 from . import archive_sending
@@ -27,6 +28,8 @@ def _conversation(
     stream = Stream(connection)
 
     def receive() -> bytes:
+        if ending.is_ended():
+            raise refused("the call was killed")
         if not stream.wait():
             raise connection.loss(f"{what} was lost")
         letter, body, _ = stream.inbox.popleft()
@@ -76,7 +79,7 @@ def _near(connection: Connection, what: str) -> Iterator[Near]:
         return FileTravelError(f"{what} cannot cross: {why} [on {connection.target.host}]")
 
     with _conversation(connection, what, refused) as (stream, receive):
-        yield Near(stream.send, receive, lambda: stream.wait(0))
+        yield Near(stream.send, receive, lambda: ending.is_ended() or stream.wait(0))
 
 
 def put_files(connection: Connection, files: Sequence[Sent]) -> str:

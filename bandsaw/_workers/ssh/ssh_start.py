@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, NoReturn, Optional, cast
 
+from ..._system import ending
 from ..._system.interrupts import Deferred, broken_pipes_as_errors
 from ..._system.output import Tail, last_lines, last_words
 from ..._system.processes import describe_exit, ends_within, kill_group
@@ -29,6 +30,8 @@ SILENT_SECONDS = 4 * multiplexer.ALIVE_SECONDS
 # How long the other side may take until it answers, a slow login included, and until it has ended.
 _SECONDS_TO_START = 120.0
 _SECONDS_TO_END = 10.0
+# How long a call that is killed meanwhile may go unnoticed.
+_LOOK_SECONDS = 1.0
 # What may be printed before the program there begins to run.
 _MOST_NOISE = 1 << 20
 _PIPE_SIZE = 1 << 20
@@ -165,10 +168,13 @@ class Login:
                 self.terminate()
                 self._give_up("it printed without end")
             searched = max(0, len(self.data) - len(end))
-            left = deadline - time.monotonic()
-            if left <= 0 or not is_ready(self.out, select.POLLIN, left):
+            left = max(0.0, deadline - time.monotonic())
+            if not is_ready(self.out, select.POLLIN, min(left, _LOOK_SECONDS)):
+                if left and not ending.is_ended():
+                    continue
                 self.terminate()
-                self._give_up(f"it did not answer within {_SECONDS_TO_START:g} s")
+                late = f"it did not answer within {_SECONDS_TO_START:g} s"
+                self._give_up("the call was killed" if left else late)
             data = os.read(self.out, READ)
             if not data:
                 self._give_up("it did not answer")
