@@ -1,6 +1,7 @@
 """Ids follow the code that is there at the call, and no result of other code is kept."""
 
 import os
+import re
 import sys
 import textwrap
 
@@ -1967,6 +1968,52 @@ def test_what_autoreload_takes_over_from_an_edited_file_runs_elsewhere(project, 
             assert values == ((15, 3),) * 2
         """
     project.run("-c", textwrap.dedent(body))
+
+
+@pytest.mark.parametrize("padding", [0, 4000])
+def test_code_that_autoreload_takes_over_has_the_ids_of_its_file(project, padding):
+    project.write(
+        "bandsaw_config.py",
+        """
+        import bandsaw
+        from bandsaw.advices.cache import CachingAdvice
+        from bandsaw.advices.subprocess import SubprocessAdvice
+        configuration = bandsaw.Configuration().add_advice_chain(
+            CachingAdvice("cache"), SubprocessAdvice()
+        )
+        """,
+    )
+    text = "class A:\n    def f(self): return 1\ndef g(): return 2\ndef h(): return 3\n"
+    text = f"{'# A long module. ' * padding}\n{text}"
+    project.write("lib.py", text)
+    project.write(
+        "tasks.py",
+        """
+        import bandsaw, lib, os
+        @bandsaw.task
+        def f(): return lib.A().f(), os.getpid()
+        @bandsaw.task
+        def g(): return lib.g(), os.getpid()
+        @bandsaw.task
+        def h(): return lib.h(), os.getpid()
+        """,
+    )
+    edit = """
+        import lib, pathlib, tasks
+        tasks.f()
+        text = pathlib.Path(lib.__file__).read_text()
+        text = text.replace("class", "# More.\\n\\nclass").replace("1", "10").replace("2", "20")
+        pathlib.Path(lib.__file__).write_text(text)
+        for line, space in (("def f(self): return 10", lib.A), ("def g(): return 20", lib)):
+            made = {}
+            exec(compile(line, lib.__file__, "exec"), made)
+            name = line[4]
+            getattr(space, name).__code__ = made[name].__code__
+        """
+    show = "import tasks; print(tasks.f(), tasks.g(), tasks.h())"
+    first = project.run("-W", "error", "-c", f"{textwrap.dedent(edit)}\n{show}").stdout
+    assert [int(each) for each in re.findall(r"\((\d+)", first)] == [10, 20, 3]
+    assert project.run("-W", "error", "-c", show).stdout == first
 
 
 def test_cells_count_that_await_and_classes_of_cells_do_not_change_by_being_pickled(project):

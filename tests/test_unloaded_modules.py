@@ -89,6 +89,30 @@ def test_an_id_executes_nothing_and_is_the_same_when_the_modules_are_loaded(pack
     assert first == loaded and len(set(first)) == 4
 
 
+def test_an_id_is_the_same_when_a_module_of_a_loaded_package_is_loaded(package):
+    package.write(
+        "workflow.py",
+        "import bandsaw\nimport pkg\n"
+        "@bandsaw.task\ndef inside(): from pkg import plain; return plain.f(1)\n"
+        "def load(): import pkg.plain\n"
+        "@bandsaw.task\ndef elsewhere(): load(); return pkg.plain.f(1)\n"
+        "def ids(): return [t.bandsaw_task.task_id for t in (inside, elsewhere)]\n",
+    )
+    body = (
+        "ids = [workflow.ids()]\n"
+        "import pkg.plain\n"
+        "ids.append(workflow.ids())\n"
+        "pkg.plain.RATE = 7\n"
+        "ids.append(workflow.ids())\n"
+        "pkg.plain = pkg\n"
+        "ids.append(workflow.ids())\n"
+        "print(json.dumps(ids))\n"
+    )
+    first, loaded, *changed = json.loads(run(package, body)[-1])
+    assert first == loaded
+    assert all(len(set(each)) == 3 for each in zip(first, *changed))
+
+
 @pytest.mark.parametrize(
     ("file", "old", "new", "differ"),
     [

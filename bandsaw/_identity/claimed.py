@@ -10,7 +10,7 @@ import sys
 
 from .firstparty import canonical_module_name, is_first_party
 from .kinds import attributes_of, is_changeable, module_of, qualname_of
-from .names import module_source
+from .sources import module_source
 
 
 def module_that_has(cls: type) -> str:

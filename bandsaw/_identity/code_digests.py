@@ -18,9 +18,8 @@ from .firstparty import canonical_module_name, global_name, is_first_party
 from .kept_texts import remove_most
 from .kinds import attributes_of, innermost, is_a, is_below, name_of_module, qualname_of
 from .loaded_together import together_for
-from .names import module_source
 from .reach import settled
-from .sources import source_of
+from .sources import module_source, source_of
 from .stored import Whole
 from .syntax import write_syntax
 from .watch import Seen, Watch

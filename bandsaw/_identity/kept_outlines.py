@@ -20,7 +20,7 @@ from typing import Any, NamedTuple, Optional, Union
 from . import kept_texts
 from .changes import Changes
 from .kept_texts import Text, is_large, is_long
-from .matching import digest_of_byte_code
+from .matching import place_of
 from .uses import Origin, Use, Uses
 
 _OUTLINE, _DEFINITIONS = "outline", "definitions"
@@ -204,20 +204,28 @@ class Table(NamedTuple):
 
         Raises LookupError: If that is not to be told without the syntax tree.
         """
-        digests, kept = self.functions.get((code.co_name, code.co_firstlineno), _NOWHERE)
-        return _believed(kept) if digest_of_byte_code(code) in digests else None
+        key = self._place_of(code)
+        return None if key is None else _believed(self.functions[key][1])
 
     def class_(self, qualified_name: str, codes: list[CodeType]) -> Optional[KeptDefinition]:
         """Finds what is kept of a class with the byte code of its methods, as `function` does."""
-        if any(self.function(code) is None for code in codes):
-            return None
+        lines = []
+        for code in codes:
+            key = self._place_of(code)
+            if key is None:
+                return None
+            _believed(self.functions[key][1])
+            lines.append(key[1])
         found = self.classes.get(qualified_name, [])
-        if codes:
-            line = min(code.co_firstlineno for code in codes)
+        if lines:
+            line = min(lines)
             found = [each for each in found if each[0] <= line <= each[1]]
         elif len(found) > 1:
             raise LookupError
         return _believed(found[-1][2]) if found else None
+
+    def _place_of(self, code: CodeType) -> Optional[tuple[str, int]]:
+        return place_of(code, self.functions, lambda key: self.functions.get(key, _NOWHERE)[0])
 
 
 def _believed(kept: Optional[tuple[Any, ...]]) -> KeptDefinition:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import ast
 import marshal
 import sys
+from collections.abc import Callable, Iterable
 from hashlib import sha256
 from types import CodeType
-from typing import Any
+from typing import Any, Optional
 
 # With those that say how it is called and what is caught where: others may have the same bytes.
 _COUNTED = (
@@ -23,6 +24,23 @@ def digest_of_byte_code(code: CodeType) -> bytes:
     plain += [code.co_flags & _FLAGS, *map(_plain_const, code.co_consts)]
     # Version 0 writes equal values as the same bytes, whoever else has them.
     return sha256(marshal.dumps(plain, 0)).digest()[:16]
+
+
+def place_of(
+    code: CodeType,
+    places: Iterable[tuple[str, int]],
+    digests: Callable[[tuple[str, int]], frozenset[bytes]],
+) -> Optional[tuple[str, int]]:
+    """Finds the name and the first line at which a text has some code, `None` if it has not.
+
+    `%autoreload 2` of IPython compiles what it takes over for itself, and leaves the rest as it
+    was: lines count only where several functions have the name and the code.
+    """
+    key, digest = (code.co_name, code.co_firstlineno), digest_of_byte_code(code)
+    if digest in digests(key):
+        return key
+    found = [each for each in places if each[0] == key[0] and digest in digests(each)]
+    return found[0] if len(found) == 1 else None
 
 
 def _plain_const(const: Any) -> Any:

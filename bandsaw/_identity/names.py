@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from types import BuiltinFunctionType, FunctionType, ModuleType
 from typing import Any, Optional
 
-from ..modules import file_of
 from . import by_source
 from .by_source import Reader
 from .first_values import MISSING, is_other_than_first
@@ -18,7 +17,7 @@ from .held_contents import holds_code
 from .installed import setting_of
 from .kinds import attributes_of, defines, is_a, is_task, module_of, name_of_module
 from .module_parts import WHOLE, Module
-from .sources import Source, source_of
+from .sources import Source, module_source
 from .stored import is_of_the_user, is_strange
 from .uses import RUN_BY_IMPORT, Origin, Use, absolute
 from .watch import home_of
@@ -79,10 +78,17 @@ def resolve(
                 is_class = is_a(value, type)
                 return name, reader.installed_class(value, written) if is_class else written
         value = _variable(name, value, source, namespace, reader)
-    return followed(name, value, rest, reader)
+    return followed(name, value, rest, reader, None if source is None else namespace)
 
 
-def followed(key: str, value: Any, rest: tuple[str, ...], reader: Reader) -> tuple[str, Any]:
+def followed(
+    key: str,
+    value: Any,
+    rest: tuple[str, ...],
+    reader: Reader,
+    user: Optional[Mapping[str, Any]] = None,
+) -> tuple[str, Any]:
+    """Follows attributes that code uses; `user`: the variables of the module of that code."""
     position = 0
     for position, name in enumerate((*rest, "")):
         if name in ("", "__dict__") or not is_a(value, ModuleType):
@@ -101,11 +107,14 @@ def followed(key: str, value: Any, rest: tuple[str, ...], reader: Reader) -> tup
         value = namespace.get(name, MISSING)
         if reader.is_left_out(namespace, name):
             return key, _LEFT_OUT
-        if value is MISSING and "__path__" in namespace:
-            inner = f"{name_of_module(module)}.{name}"
-            if by_source.spec_of_name(inner) is not None:
-                return key, by_source.find(inner, rest[position + 1 :], reader)
+        inner = f"{name_of_module(module)}.{name}" if "__path__" in namespace else ""
+        if inner and value is MISSING and by_source.spec_of_name(inner) is not None:
+            return key, by_source.find(inner, rest[position + 1 :], reader)
         reader.seen.name(namespace, name, value)
+        # It may not be there yet when the user's module is: by its source, before and after.
+        is_inner = is_a(value, ModuleType) and value is sys.modules.get(inner)
+        if is_inner and user is not None and not reader.is_loaded_with(user, inner):
+            return key, by_source.find(inner, rest[position + 1 :], reader)
         if value is MISSING:
             if "__getattr__" in namespace:
                 gap = by_source.Gap("the __getattr__ of its module makes it when it is used")
@@ -333,16 +342,8 @@ def _imported(
             return f"{key}.{dotted}", by_source.Found([by_source.Outside(module_name, rest)])
         return f"{key}.{dotted}", reader.installed(module_name, rest)
     if reader.is_loaded_with(namespace, wanted):
-        return followed(key, sys.modules[module_name], rest, reader)
+        return followed(key, sys.modules[module_name], rest, reader, namespace)
     found = by_source.find(module_name, rest, reader)
     if wanted != module_name:
         found += by_source.find(wanted, (), reader)[:1]
     return f"{key}.{dotted}", found
-
-
-def module_source(module: ModuleType) -> Optional[Source]:
-    """Finds the parsed source of a module. Returns the source, or `None` where there is none."""
-    filename = file_of(module)
-    if not is_a(filename, str):
-        return None
-    return source_of(filename, dict(attributes_of(module)))

@@ -36,11 +36,12 @@ from .kinds import (
 from .loaded_together import Together
 from .module_parts import Part
 from .name_reader import NameReader
-from .names import CHANGING, attributes_of_function, followed, module_source
+from .names import CHANGING, attributes_of_function, followed
 from .part_forms import Line, PartForms, PartGraph
 from .problems import Problems, is_dynamic, label
 from .registered import resolved
 from .safe_opening import FOREIGN, NAMES
+from .sources import module_source
 from .stored import Pointer, unwrapped
 from .syntax import write_syntax
 from .uses import Use, Uses

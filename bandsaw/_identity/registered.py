@@ -16,8 +16,8 @@ from .by_source import Reader
 from .firstparty import is_first_party
 from .forms import PARTS, Form
 from .kinds import attributes_of, is_a, name_of_module
-from .names import module_source, resolve
-from .sources import Source
+from .names import resolve
+from .sources import Source, module_source
 from .stored import is_strange
 from .uses import Use, Uses, absolute
 

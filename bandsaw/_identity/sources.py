@@ -12,13 +12,15 @@ import contextlib
 import io
 import os
 from functools import cached_property
-from types import CodeType
+from types import CodeType, ModuleType
 from typing import Any, Optional, Union
 
 from .._system.importing import late_import
+from ..modules import file_of
 from . import kept_outlines
 from .kept_outlines import Facts, Table, uses_of_plain
-from .matching import digest_of_byte_code, narrowed
+from .kinds import attributes_of, is_a
+from .matching import digest_of_byte_code, narrowed, place_of
 from .scopes import uses_of
 from .syntax import FUNCTIONS, literals_of, nodes_below, nodes_in, parse, write_syntax
 from .top_level import CALLED, Bindings, Blocks
@@ -152,10 +154,11 @@ class Source:
 
     def function(self, code: CodeType) -> Any:
         """Finds the definition of a function if it is there, the same, and not to be mistaken."""
-        key = code.co_name, code.co_firstlineno
-        nodes = self.index.functions.get(key, [])
-        if not nodes or digest_of_byte_code(code) not in self.digests(key):
+        functions = self.index.functions
+        key = place_of(code, functions, self.digests)
+        if key is None or key not in functions:
             return None
+        nodes = functions[key]
         if len(nodes) == 1:
             return nodes[0]
         nodes = narrowed(nodes, code)
@@ -165,10 +168,12 @@ class Source:
     def class_(self, qualified_name: str, codes: list[CodeType]) -> Optional[ast.ClassDef]:
         """Finds the definition of a class if it is there and still the same."""
         nodes = self.index.classes.get(qualified_name, [])
-        lines = [code.co_firstlineno for code in codes]
+        lines = []
         for code in codes:
-            if self.function(code) is None:
+            function = self.function(code)
+            if function is None:
                 return None
+            lines.append(function.lineno)
         if lines:
             nodes = [n for n in nodes if n.lineno <= min(lines) <= (n.end_lineno or n.lineno)]
         elif len(nodes) > 1:
@@ -224,6 +229,14 @@ class Index:
                 elif isinstance(child, ast.Name):
                     continue
                 pending.append((child, below))
+
+
+def module_source(module: ModuleType) -> Optional[Source]:
+    """Finds the parsed source of a module. Returns the source, or `None` where there is none."""
+    filename = file_of(module)
+    if not is_a(filename, str):
+        return None
+    return source_of(filename, dict(attributes_of(module)))
 
 
 def stamp_of(path: str) -> Any:
