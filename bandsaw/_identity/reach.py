@@ -1,8 +1,6 @@
 """The code that a function reaches, as forms: each definition with the values of its names.
 
-```
 function -> definition (definitions) -> names (scopes) -> values at run time (name_reader) -> forms
-```
 """
 
 from __future__ import annotations
