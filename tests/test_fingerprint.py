@@ -1342,6 +1342,19 @@ def test_trees_of_scipy_count_without_the_addresses_of_their_nodes(project):
     assert one == same != other
 
 
+def test_objects_of_installed_classes_that_are_made_of_the_same_do_not_share_an_id(project):
+    curry = """
+        class curry:
+            def __init__(self, func):
+                self.func, self.args, self.keywords = func, (), {}
+    """
+    names = ("toolz", "cytoolz")
+    project(**{f"{name}__dot____init__": "" for name in names},
+            **{f"{name}__dot__functoolz": curry for name in names})  # fmt: skip
+    kinds = [importlib.import_module(f"{name}.functoolz").curry for name in names]
+    assert len({execution_id_of({"a": kind(abs)}) for kind in (*kinds, *kinds)}) == 2
+
+
 def test_functions_that_joblib_memorizes_count_wherever_they_lie(project):
     memory = """
         class MemorizedFunc:
