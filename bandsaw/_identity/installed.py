@@ -40,6 +40,16 @@ def _without(memo: str) -> Callable[[Any, AnyWriter], Form]:
     return form
 
 
+def _made_of(*names: str) -> Callable[[Any, AnyWriter], Form]:
+    """Makes the form of objects that are written in C by attributes in place of their pickle."""
+
+    def form(value: Any, writer: AnyWriter) -> Form:
+        args = tuple(getattr(value, name) for name in names)
+        return Form(b"o", PARTS, (type(value), args, None, None, None), ("",) * 5)
+
+    return form
+
+
 def _nested(value: Any, writer: AnyWriter) -> Form:
     """A schema that is named by a text counts with the classes that marshmallow finds by it."""
     state = dict(attributes_of(value))
@@ -81,6 +91,9 @@ BY_NAME: dict[str, Callable[[Any, Any], Form]] = {
     # Its tables have another order in each process.
     "lark.lark.Lark": _attributes(b"!lark;", "source_grammar", "options", "rules", "terminals"),
     "marshmallow.fields.Nested": _nested,
+    # It pickles bytes of its own in which sets have another order in each process.
+    "spacy.vocab.Vocab": _made_of("strings", "vectors", "morphology", "lex_attr_getters",
+                                  "lookups", "get_noun_chunks"),
     # Its nodes are written with their addresses.
     **dict.fromkeys(("scipy.spatial._ckdtree.cKDTree", "scipy.spatial._kdtree.KDTree"),
                     _typed(b"!kdtree;", "data", "leafsize", "boxsize", "indices")),
