@@ -13,6 +13,7 @@ import enum
 import fractions
 import functools
 import io
+import ipaddress
 import itertools
 import math
 import operator
@@ -749,6 +750,13 @@ class Drawing(_random.Random):
 def test_what_an_object_has_in_c_is_not_taken_for_nothing_where_its_class_has_a_getattr():
     with pytest.raises(IdentityError, match="cannot pickle 'Drawing' object"):
         digest(Drawing(1))
+
+
+def test_what_a_cached_property_of_an_installed_class_keeps_does_not_count():
+    network = ipaddress.ip_network("10.0.0.0/8")
+    before = digest(network)
+    assert network.broadcast_address and "broadcast_address" in vars(network)
+    assert digest(network) == before != digest(ipaddress.ip_network("10.0.0.0/9"))
 
 
 def test_a_future_is_refused_by_its_own_path_with_the_way_out():

@@ -1342,6 +1342,36 @@ def test_trees_of_scipy_count_without_the_addresses_of_their_nodes(project):
     assert one == same != other
 
 
+def test_vocabularies_of_spacy_count_without_the_order_of_the_sets_in_their_pickle(project):
+    vocab = """
+        class Vocab:
+            vectors = morphology = lookups = get_noun_chunks = None
+            def __init__(self, strings, getters, pickled):
+                self.strings, self.lex_attr_getters, self.pickled = strings, getters, pickled
+            def __reduce__(self):
+                return Vocab, (self.strings, None, self.pickled)
+    """
+    project(spacy__dot____init__="", spacy__dot__vocab=vocab)
+    kind = importlib.import_module("spacy.vocab").Vocab
+    made = [(["a"], {1: abs}, b"1"), (["a"], {1: abs}, b"2"), (["b"], {1: abs}, b"1"),
+            (["a"], {1: len}, b"1")]  # fmt: skip
+    first, *others = (execution_id_of({"a": kind(*each)}) for each in made)
+    assert first == others.pop(0) and first not in others
+
+
+def test_objects_of_installed_classes_that_are_made_of_the_same_do_not_share_an_id(project):
+    curry = """
+        class curry:
+            def __init__(self, func):
+                self.func, self.args, self.keywords = func, (), {}
+    """
+    names = ("toolz", "cytoolz")
+    project(**{f"{name}__dot____init__": "" for name in names},
+            **{f"{name}__dot__functoolz": curry for name in names})  # fmt: skip
+    kinds = [importlib.import_module(f"{name}.functoolz").curry for name in names]
+    assert len({execution_id_of({"a": kind(abs)}) for kind in (*kinds, *kinds)}) == 2
+
+
 def test_functions_that_joblib_memorizes_count_wherever_they_lie(project):
     memory = """
         class MemorizedFunc:

@@ -27,7 +27,7 @@ def _compiled(value: Any, writer: AnyWriter) -> Form:
     types = [str(each.signature) for each in results]
     identity = getattr(value, "identity", None)
     parts = held.get("py_func"), held.get("targetoptions"), _locals(held), types, identity
-    return Form(b"!compiled;", PARTS, parts)
+    return Form(b"!compiled;", PARTS, (type(value), *parts))
 
 
 def _locals(held: Any) -> dict[str, str]:

@@ -8,6 +8,7 @@ import sys
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import cached_property
 from typing import Any
 
 from .._system.importing import late_import
@@ -73,12 +74,30 @@ def open_reduced(value: Any) -> Form:
         parts = [kind, value.parts]  # not by what Python 3.13 was given to make it of
     else:
         parts = [function, tuple(args)]
-    parts.append(_open_state(state))
+    parts.append(_without_memos(kind, _open_state(state)))
     parts.append(None if items is None else list(items))
     is_ordered = is_a(value, OrderedDict)
     parts.append(None if pairs is None else list(pairs) if is_ordered else pairs_form(pairs))
     tag = b"O" if function is _NEW else b"o"
     return Form(tag, PARTS, parts, ("", "", "", "", ""))
+
+
+def _without_memos(kind: type, state: Any) -> Any:
+    """Leaves out what a `cached_property` of an installed class keeps, as graphs of networkx do.
+
+    They have it once somebody has looked. What the user's own class keeps may have been set.
+    """
+    if not is_a(state, Fields):
+        return state
+    memos = {
+        name
+        for base in mro_of(kind)
+        for name in attributes_of(base).keys() & state.values.keys()
+        if type(attributes_of(base)[name]) is cached_property
+        and not is_first_party(module_of(base))
+    }
+    kept = {name: each for name, each in state.values.items() if name not in memos}
+    return Fields(kept) if kept else None
 
 
 def _says_what_it_is(kind: type) -> bool:
