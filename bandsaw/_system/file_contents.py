@@ -32,6 +32,8 @@ from .trees import (
 
 _MOST_KNOWN = 1000
 _MOST_AT_ONCE = 1 << 27
+# How often others may be faster with a folder of the same name.
+_MOST_EXCHANGES = 1000
 
 # Digests of what was read, by path, with the stamps that it had.
 _known: dict[str, tuple[Any, str]] = {}
@@ -303,8 +305,7 @@ def make_read_only(path: str, parts: Sequence[TreePart]) -> None:
 def exchange(path: str, target: str) -> None:
     """Renames something to what may be the name of something else of the same kind."""
     older = f"{path}-older"
-    is_done = False
-    while not is_done:
+    for left in reversed(range(_MOST_EXCHANGES)):
         is_folder = os.path.isdir(target) and not os.path.islink(target)
         if is_folder and not os.path.isdir(path):
             raise FileTravelError(f"{target!r} is a folder, and a file is to be put there.")
@@ -312,11 +313,11 @@ def exchange(path: str, target: str) -> None:
             if is_folder:
                 os.rename(target, older)
             os.replace(path, target)
-            is_done = True
+            return remove(older)
         except OSError as error:
             # Another thread or process may have put a folder there, or its folder aside.
-            is_late = error.errno in (errno.ENOENT, errno.ENOTEMPTY, errno.EEXIST)
-            if not (is_late and os.path.isdir(path)):
+            is_gone = is_folder and error.errno == errno.ENOENT and os.path.isdir(path)
+            if not (left and (is_gone or error.errno in (errno.ENOTEMPTY, errno.EEXIST))):
                 if os.path.lexists(older):
                     os.rename(older, target)
                 raise
