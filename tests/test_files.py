@@ -718,6 +718,12 @@ def test_folders_that_arrive_at_one_place_at_the_same_time_leave_one_of_them(tmp
     first.finish()
     assert (target / "a").read_text() == "3"
     assert [path.name for path in tmp_path.iterdir()] == ["target"]
+    # No folder to be put into is left.
+    lone, gone = tmp_path / "lone", tmp_path / "gone" / "target"
+    lone.mkdir()
+    with pytest.raises(FileNotFoundError):
+        file_contents.exchange(str(lone), str(gone))
+    assert lone.is_dir()
 
 
 def test_contents_that_are_too_short_too_long_or_others_leave_nothing(tmp_path):

@@ -32,6 +32,8 @@ from .trees import (
 
 _MOST_KNOWN = 1000
 _MOST_AT_ONCE = 1 << 27
+# How often others may be faster with a folder of the same name.
+_MOST_EXCHANGES = 1000
 
 # Digests of what was read, by path, with the stamps that it had.
 _known: dict[str, tuple[Any, str]] = {}
@@ -303,8 +305,8 @@ def make_read_only(path: str, parts: Sequence[TreePart]) -> None:
 def exchange(path: str, target: str) -> None:
     """Renames something to what may be the name of something else of the same kind."""
     older = f"{path}-older"
-    is_folder, is_done = os.path.isdir(path), False
-    while not is_done:
+    is_folder = os.path.isdir(path)
+    for left in reversed(range(_MOST_EXCHANGES)):
         is_exchanged = os.path.isdir(target) and not os.path.islink(target)
         if is_folder != is_exchanged and os.path.lexists(target):
             kinds = "a folder, and a file" if is_exchanged else "no folder, and a folder"
@@ -313,11 +315,11 @@ def exchange(path: str, target: str) -> None:
             if is_exchanged:
                 os.rename(target, older)
             os.replace(path, target)
-            is_done = True
+            return remove(older)
         except OSError as error:
             # Another thread or process may have put a folder there, or its folder aside.
-            is_late = error.errno in (errno.ENOENT, errno.ENOTEMPTY, errno.EEXIST)
-            if not (is_late and os.path.isdir(path)):
+            is_gone = is_exchanged and error.errno == errno.ENOENT and os.path.isdir(path)
+            if not (left and (is_gone or error.errno in (errno.ENOTEMPTY, errno.EEXIST))):
                 if os.path.lexists(older):
                     os.rename(older, target)
                 raise
