@@ -1342,6 +1342,19 @@ def test_trees_of_scipy_count_without_the_addresses_of_their_nodes(project):
     assert one == same != other
 
 
+@pytest.mark.filterwarnings("ignore::bandsaw.errors.IdentityWarning")
+@pytest.mark.parametrize("edit", [('"1"', '"2"'), ("(TEXT)", "(TEXT + TEXT)")])
+def test_what_is_written_in_c_and_cannot_be_pickled_counts_by_its_statement(project, edit):
+    text = """
+        import hashlib
+        TEXT = b"1"
+        HASH = hashlib.sha256(TEXT)
+        def f(): return HASH.hexdigest()
+    """
+    first, same, other = (id_of(project, flow=each) for each in (text, text, text.replace(*edit)))
+    assert first == same != other
+
+
 def test_vocabularies_of_spacy_count_without_the_order_of_the_sets_in_their_pickle(project):
     vocab = """
         class Vocab:

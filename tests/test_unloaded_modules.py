@@ -182,6 +182,56 @@ def test_what_was_changed_in_memory_counts(package):
     assert first[:2] != changed[:2]
 
 
+@pytest.mark.parametrize(
+    ("load", "is_kept"),
+    [("from pkg import plug", True), ("import importlib; importlib.import_module(name)", False)],
+)
+def test_a_result_of_a_call_that_loads_what_registers_itself_is_kept(package, load, is_kept):
+    package.write(
+        "pkg/plug.py",
+        """
+        import pkg.reg as r
+        @r.register
+        def f(): return 1
+        @r.show.register
+        def _(x: int): return 2
+        class Own(r.Base): pass
+        """,
+    )
+    package.write(
+        "pkg/reg.py",
+        """
+        import functools
+        HANDLERS = []
+        def register(f): HANDLERS.append(f); return f
+        @functools.singledispatch
+        def show(x): return 0
+        class Base:
+            known = {}
+            def __init_subclass__(cls): Base.known[cls.__name__] = cls
+        def handle(): return [f() for f in HANDLERS], show(1), list(Base.known)
+        """,
+    )
+    package.write(
+        "main.py",
+        f"""
+        import bandsaw, os, pkg.reg, warnings
+        from bandsaw.advices.cache import CachingAdvice
+        bandsaw.get_configuration().add_advice_chain(CachingAdvice("cache"), name="kept")
+        @bandsaw.task(chain="kept")
+        def f(name):
+            {load}
+            return pkg.reg.handle(), os.getpid()
+        warnings.simplefilter("ignore")
+        print(*f("pkg.plug"))
+        """,
+    )
+    first, again = package.run("main.py").stdout, package.run("main.py").stdout
+    assert (first == again) is is_kept and first.startswith("([1], 2, ['Own'])")
+    package.write("pkg/plug.py", "import pkg.reg as r\n@r.register\ndef f(): return 100\n")
+    assert package.run("main.py").stdout.startswith("([100], 0, [])")
+
+
 def test_a_result_of_a_call_that_loads_them_is_kept(package):
     body = "workflow.from_import(), workflow.from_import()\nprint('pkg.plain' in sys.modules)\n"
     assert run(package, body) == ["True"]

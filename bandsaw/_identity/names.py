@@ -18,7 +18,7 @@ from .installed import setting_of
 from .kinds import attributes_of, defines, is_a, is_task, module_of, name_of_module
 from .module_parts import WHOLE, Module
 from .sources import Source, module_source
-from .stored import is_of_the_user, is_strange
+from .stored import is_known_by_origin, is_of_the_user, is_strange, pickles_nothing
 from .uses import RUN_BY_IMPORT, Origin, Use, absolute
 from .watch import home_of
 
@@ -257,9 +257,8 @@ def _variable(name: str, value: Any, source: Source, namespace: Any, reader: Rea
             reader.seen.names.pop((id(namespace), name), None)
             return _at_first(name, source, namespace, reader)
     stated = _with_statement(name, value, source)
-    if stated is value or not defines(type(value), "__next__") or defines(type(value), "read"):
+    if stated is value or not is_known_by_origin(type(value)):
         return stated
-    # What an iterator gives cannot be seen in it, only in what its statement makes it of.
     parts = _at_first(name, source, namespace, reader).children[len(source.first_set(name)[0]) :]
     pairs = zip(parts[::2], parts[1::2])
     made_of = [part for pair in pairs if not is_a(pair[1], Written) for part in pair]
@@ -302,6 +301,7 @@ def _with_statement(name: str, value: Any, source: Source) -> Any:
     is_opaque = (
         defines(kind, "__next__")
         or module_of(kind) in ("typing", "builtins", "_thread", "threading", "weakref")
+        or pickles_nothing(kind)
         or is_of_the_user(kind)
     )
     if not is_opaque or is_a(value, _BY_VALUE) or not source.assigns(name):

@@ -216,6 +216,20 @@ def stores_more(kind: type) -> bool:
     return number_of(kind, "__itemsize__") != 0 or number_of(kind, "__basicsize__") > size
 
 
+def pickles_nothing(kind: type) -> bool:
+    """Says whether `pickle` refuses the objects of a class, because they are written in C."""
+    said = any(not _PICKLING.isdisjoint(attributes_of(base)) for base in mro_of(kind)[:-1])
+    return not said and stores_more(kind) and by_kind(copyreg.dispatch_table, kind) is None
+
+
+def is_known_by_origin(kind: type) -> bool:
+    """Says whether only the statement that makes an object shows what it gives, as of iterators."""
+    return pickles_nothing(kind) or (defines(kind, "__next__") and not defines(kind, "read"))
+
+
+_PICKLING = _ASKED - {"__getattr__"} | {"__reduce__", "__reduce_ex__"}
+
+
 def hides_more(kind: type) -> bool:
     """Says whether objects of a class have more than attributes and the elements of a tuple."""
     return stores_more(kind) and not _is_plain_tuple(kind)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping
+from operator import is_
 from types import CellType, CodeType, FunctionType
 from typing import TYPE_CHECKING, Any, Optional
 
@@ -24,6 +25,7 @@ from .held_contents import contents_of, has_same_contents, parts_of
 from .kinds import (
     is_a,
     is_one,
+    module_of,
     name_of,
     spec_of,
 )
@@ -209,7 +211,7 @@ class Watch:
             if not has_same_contents(container, contents):
                 if id(container) in of_state:
                     refilled.append((container, contents))
-                else:
+                elif not self._is_registered(container, contents):
                     changed.append(f"the contents of a {type(container).__name__}")
         others = [reading for reading in self.seen.readings.values() if not reading.is_same()]
         for reading in others:
@@ -221,6 +223,17 @@ class Watch:
                 first_form(reading.value, reading.form)
                 reading.note()
         return changed
+
+    def _is_registered(self, container: Any, contents: Any) -> bool:
+        """Says whether a dict or list got only code of modules that the call was to import."""
+        if type(contents) not in (dict, list) or type(container) is not type(contents):
+            return False
+        known, now = _flat(contents), _flat(contents_of(container))
+        added = now[len(known) :]
+        if type(contents) is dict:
+            added = added[1::2]
+        is_grown = bool(added) and all(map(is_, known, now))
+        return is_grown and all(_home_of_code(each) in self.seen.files for each in added)
 
     def _may_be_filled(self) -> set[int]:
         """Finds what is state where it is filled: what attributes hold, and installed objects."""
@@ -276,6 +289,18 @@ class Watch:
             for now in [contents_of(container)]
             if now is not None
         ]
+
+
+def _flat(contents: Any) -> list[Any]:
+    is_dict = type(contents) is dict
+    return [part for pair in contents.items() for part in pair] if is_dict else contents or []
+
+
+def _home_of_code(value: Any) -> Optional[str]:
+    """Names the module of a function or class."""
+    if is_a(value, FunctionType):
+        return value.__globals__.get("__name__")
+    return module_of(value) if is_a(value, type) else None
 
 
 def home_of(namespace: Mapping[str, Any]) -> str:
