@@ -18,8 +18,7 @@ The last buffer of version 3 has the contents of the files in the result. Entrie
 without files are of version 2.
 
 Numbers are big endian. The ids are `task id / execution id`, as the folder and the file are named:
-an entry under another name is none. The digest is computed whenever a file is read. The one
-exception are files that are mapped into memory: see `read`.
+an entry under another name is none. When the digest is computed: see `read`.
 """
 
 from __future__ import annotations
@@ -71,9 +70,9 @@ def read(
 ) -> Entry:
     """Reads and verifies an entry, or the file at a `path` that is to become the entry.
 
-    A mapped file is verified when this process reads it for the first time, and again when its
-    size, its times or the file itself have changed: see `verified`. What a short one holds is
-    known for a second.
+    A large or mapped file is verified when this process reads it for the first time, and again
+    when its size, its times or the file itself have changed: see `verified`. What a short one holds
+    is known for a second.
     """
     if not path:
         path = f"{folder}{os.sep}{name}"
@@ -91,7 +90,7 @@ def read(
         if (mapped and size > _LEAST_MAPPED) or (size > _SMALL and _has_files(descriptor)):
             entry = _read_mapped(path, ids, descriptor, status, mapped)
         elif size > _SMALL:
-            entry = _read_large(descriptor, status, sha256(ids))
+            entry = _read_large(path, ids, descriptor, status)
         else:
             begun = time.time_ns()
             data = os.read(descriptor, size)
@@ -230,13 +229,12 @@ def _parse(data: Any, size: int) -> tuple[int, int, int, Sequence[tuple[int, int
     return start, middle, end, places
 
 
-def _read_large(descriptor: int, status: os.stat_result, digest: Any) -> Entry:
-    size = status.st_size
+def _read_large(path: str, ids: bytes, descriptor: int, status: os.stat_result) -> Entry:
+    size, begun = status.st_size, time.time_ns()
     head = _read_all(descriptor, _HEADER.size)
     end = _parse(head, size)[2]
     head += _read_all(descriptor, end - len(head))
     start, middle, end, places = _parse(head, size)
-    digest.update(memoryview(head)[_START:])
     buffers: list[Any] = []
     position = len(head)
     short: list[tuple[int, int]] = []
@@ -268,9 +266,16 @@ def _read_large(descriptor: int, status: os.stat_result, digest: Any) -> Entry:
                 position = last
         yield read_to(size)
 
-    update(digest, pieces(), size)
-    if digest.digest() != head[16:_START]:
-        raise DamagedEntryError(_OTHER_DIGEST)
+    if verified.is_large(path, status):
+        for _ in pieces():
+            pass
+        if verified.stamps_of(os.fstat(descriptor)) != verified.stamps_of(status):
+            raise DamagedEntryError("it was changed while it was read")
+    else:
+        digest = sha256(ids)
+        digest.update(memoryview(head)[_START:])
+        update(digest, pieces(), size)
+        _verify(digest, head, path, status, begun)
     view = memoryview(head)
     return Entry(view[middle:end], buffers, head[start:middle], status)
 
@@ -301,19 +306,23 @@ def _read_mapped(
     start, middle, end, places = _parse(head, size)
     # The views keep the mapping alive, and the last of them ends it.
     data = memoryview(mmap.mmap(descriptor, size, access=mmap.ACCESS_READ, **_NO_DESCRIPTOR))
-    if not verified.is_mapped(path, status):
+    if not verified.is_large(path, status):
         begun = time.time_ns()
         digest = sha256(ids)
         digest.update(data[_START:])
-        if digest.digest() != data[16:_START]:
-            raise DamagedEntryError(_OTHER_DIGEST)
-        if is_settled(status.st_mtime_ns, begun):
-            verified.remember_mapped(path, status)
+        _verify(digest, head, path, status, begun)
     buffers = [data[first:last] for first, last in places]
     entry = _entry(head[:8], head[middle:end], buffers, head[start:middle], status)
     if not mapped:
         entry = entry._replace(buffers=[bytearray(buffer) for buffer in entry.buffers])
     return entry
+
+
+def _verify(digest: Any, head: bytes, path: str, status: os.stat_result, begun: int) -> None:
+    if digest.digest() != head[16:_START]:
+        raise DamagedEntryError(_OTHER_DIGEST)
+    if is_settled(status.st_mtime_ns, begun):
+        verified.remember_large(path, status)
 
 
 def _stamp(path: str, descriptor: int, status: os.stat_result) -> None:
@@ -324,10 +333,10 @@ def _stamp(path: str, descriptor: int, status: os.stat_result) -> None:
     except OSError:
         return
     # `utime` has changed the stamps, and not the contents.
-    if verified.is_mapped(path, status):
+    if verified.is_large(path, status):
         now = os.fstat(descriptor)
         if (now.st_mtime_ns, now.st_size) == (status.st_mtime_ns, status.st_size):
-            verified.remember_mapped(path, now)
+            verified.remember_large(path, now)
 
 
 def problem_of(folder: str, name: str) -> Optional[str]:

@@ -10,12 +10,12 @@ import os
 import time
 from typing import Any
 
-_MOST_MAPPED = 4096
+_MOST = 4096
 # Calls that are made again and again need not read anew, but file systems shall see the use.
 _SECONDS_RECENT = 1.0
 _MOST_RECENT = 256
 
-_mapped: dict[str, tuple[int, ...]] = {}
+_large: dict[str, tuple[int, ...]] = {}
 _recent: dict[str, tuple[float, tuple[int, ...], Any]] = {}
 
 
@@ -23,14 +23,15 @@ def stamps_of(status: os.stat_result) -> tuple[int, ...]:
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
-def remember_mapped(path: str, status: os.stat_result) -> None:
-    if len(_mapped) >= _MOST_MAPPED:
-        _mapped.clear()
-    _mapped[path] = stamps_of(status)
+def remember_large(path: str, status: os.stat_result) -> None:
+    if len(_large) >= _MOST:
+        _large.clear()
+    _large[path] = stamps_of(status)
 
 
-def is_mapped(path: str, status: os.stat_result) -> bool:
-    return _mapped.get(path) == stamps_of(status)
+def is_large(path: str, status: os.stat_result) -> bool:
+    """Whether this process has verified what a path holds, which is mapped or more than 1 MB."""
+    return _large.get(path) == stamps_of(status)
 
 
 def remember_recent(path: str, status: os.stat_result, entry: Any) -> None:

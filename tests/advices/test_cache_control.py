@@ -431,30 +431,51 @@ def test_a_mapped_array_outlives_its_entry(call, directory):
     np.testing.assert_array_equal(found, np.arange(100_000))
 
 
-def test_a_mapped_entry_is_verified_again_when_its_file_has_changed(call, directory, caplog):
+@pytest.mark.parametrize("mmap", [True, False])
+def test_a_large_entry_is_verified_again_when_its_file_has_changed(call, directory, caplog, mmap):
     path = directory / "task" / "execution"
-    array = np.arange(100_000)
-    call(Task(array), mmap=True)
-    call(Task(None), mmap=True)
-    assert str(path) not in verified._mapped
+    array = np.arange(200_000)
+    call(Task(array), mmap=mmap)
+    call(Task(None), mmap=mmap)
+    assert str(path) not in verified._large
     grow_old(path, 10)
     for _ in range(2):
-        call(Task(None), mmap=True)
-    assert str(path) in verified._mapped
+        np.testing.assert_array_equal(call(Task(None), mmap=mmap), array)
+    assert str(path) in verified._large
     content = bytearray(path.read_bytes())
     content[-8] ^= 1
     path.write_bytes(content)
-    np.testing.assert_array_equal(call(Task(array), mmap=True), array)
+    np.testing.assert_array_equal(call(Task(array), mmap=mmap), array)
     assert "another one" in caplog.text
     caplog.clear()
     # At once, too, while the times of the file say nothing yet.
     content[-8] ^= 1
     path.write_bytes(content)
-    call(Task(None), mmap=True)
+    call(Task(None), mmap=mmap)
     content[-8] ^= 1
     path.write_bytes(content)
-    np.testing.assert_array_equal(call(Task(array), mmap=True), array)
+    np.testing.assert_array_equal(call(Task(array), mmap=mmap), array)
     assert "another one" in caplog.text
+
+
+def test_a_large_entry_that_changes_while_it_is_read_is_not_used(
+    call, directory, caplog, monkeypatch
+):
+    path = directory / "task" / "execution"
+    array = np.arange(200_000)
+    call(Task(array))
+    grow_old(path, 10)
+    call(Task(None))
+    fill = entry._fill
+
+    def fill_late(file, view):
+        content = path.read_bytes()
+        path.write_bytes(content[:-8] + bytes(8))
+        fill(file, view)
+
+    monkeypatch.setattr(entry, "_fill", fill_late)
+    np.testing.assert_array_equal(call(Task(array)), array)
+    assert "changed while it was read" in caplog.text
 
 
 @pytest.mark.parametrize(

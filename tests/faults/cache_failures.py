@@ -156,7 +156,7 @@ class Scene(NamedTuple):
                 file.write(bytes([last ^ 1]))
         # What is known of files and folders saves system calls.
         owned_files._trusted.clear()
-        verified._mapped.clear()
+        verified._large.clear()
         verified._recent.clear()
         return cache, lambda: Task(lambda _: value, **self.task)
 
