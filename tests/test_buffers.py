@@ -1,6 +1,9 @@
 import hashlib
+import io
 import mmap
+import pickle
 import threading
+import tracemalloc
 
 import pytest
 
@@ -8,6 +11,29 @@ from bandsaw._system import buffers
 
 CHUNKS = [bytes([number]) * 1_000_000 for number in range(10)]
 SIZE = sum(map(len, CHUNKS))
+
+
+@pytest.mark.parametrize("size", [10, 100_000])
+@pytest.mark.parametrize("kind", [bytes, memoryview, bytearray])
+def test_a_stream_over_memory_is_read_as_any_other(kind, size):
+    value = [b"x" * size, "y" * size]
+    stream = buffers.stream_over(kind(pickle.dumps(value) + b"rest"))
+    assert pickle.load(stream) == value and stream.read(3) == b"res"
+    end = stream.tell() + 1
+    assert stream.seek(0) == 0 and pickle.load(stream) == value
+    assert stream.seek(-1, io.SEEK_END) == end - 1 and stream.read() == b"t"
+    assert stream.seek(-2, io.SEEK_CUR) == end - 2 and stream.read(9) == b"st"
+    assert (stream.seek(10, io.SEEK_END), stream.read()) == (end + 10, b"")
+
+
+def test_a_stream_over_memory_does_not_copy_it():
+    data = memoryview(pickle.dumps(bytes(10_000_000), protocol=5))
+    tracemalloc.start()
+    try:
+        assert len(pickle.load(buffers.stream_over(data))) == 10_000_000
+        assert tracemalloc.get_traced_memory()[1] < 10_500_000
+    finally:
+        tracemalloc.stop()
 
 
 def hashing_threads():

@@ -15,6 +15,7 @@ from typing import Any, Optional
 
 from .._file import File
 from .._files import keeping
+from .._system.buffers import stream_over
 from ..result import Result
 from ..serialization.serializer import exactly, for_purpose
 from . import computation_locks, entry, owned_files, record
@@ -112,7 +113,7 @@ def result_in(found: entry.Entry, folder: str, name: str, session: Any, with_fil
             result = result_in(found, folder, name, session, with_files=False)
         session.facts["returned_files"] = bringing.paths
         return result
-    stream = io.BytesIO(found.payload)
+    stream = stream_over(found.payload)
     serializer = _serializer(session, folder, name)
     if found.buffers:
         result = serializer.deserialize_with_buffers(stream, found.buffers)

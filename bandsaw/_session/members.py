@@ -35,6 +35,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, BinaryIO, NamedTuple, Protocol
 
 from .. import _tracebacks as tracebacks
+from .._system.buffers import stream_over
 from ..errors import (
     DeserializationError,
     NotImportableError,
@@ -169,8 +170,11 @@ def _written(value: Any, serializer: Any) -> tuple[list[bytes], Sequence[memoryv
 class Member(Protocol):
     """A member that was not read yet."""
 
-    def data(self, most: int | None = None) -> bytes:
-        """Reads all of it, or raises `SessionFileError` if it has more bytes than that."""
+    def data(self, most: int | None = None) -> Any:
+        """Reads all of it, or raises `SessionFileError` if it has more bytes than `most`.
+
+        These are `bytes`, or else a view of the memory where it lies.
+        """
 
     def parts(self, lengths: Sequence[int]) -> Sequence[Any]:
         """Reads it as buffers of these lengths, or raises `SessionFileError` if it has others."""
@@ -260,7 +264,7 @@ def load(saved: Saved, serializer: Any, goes_on: bool) -> dict[str, Any]:
     values = {}
     for name, data in saved.values.items():
         own = for_purpose(serializer, _purpose(saved.header, name))
-        stream = io.BytesIO(data)
+        stream = stream_over(data)
         try:
             if name in saved.buffers:
                 values[name] = own.deserialize_with_buffers(stream, saved.buffers[name])

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import mmap
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, BinaryIO
 
 # How many chunks a reader may be ahead of the digest.
 AHEAD = 2
@@ -29,6 +30,35 @@ def room(size: int) -> memoryview:
                     found.madvise(mmap.MADV_HUGEPAGE)
             return memoryview(found)
     return memoryview(bytearray(size))
+
+
+def stream_over(data: Any) -> BinaryIO:
+    """Opens bytes in memory for reading. They are not copied, unless they are few."""
+    is_copied = type(data) is not bytes and len(data) > _SMALL
+    return io.BufferedReader(_Memory(data)) if is_copied else io.BytesIO(data)
+
+
+class _Memory(io.RawIOBase):
+    def __init__(self, data: Any) -> None:
+        self._data = memoryview(data)
+        self._position = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: len(self._data)}[whence]
+        self._position = start + offset
+        return self._position
+
+    def readinto(self, buffer: Any) -> int:
+        piece = self._data[self._position : self._position + len(buffer)]
+        buffer[: len(piece)] = piece
+        self._position += len(piece)
+        return len(piece)
 
 
 def rechunked(chunks: Iterable[bytes], size: int) -> Iterator[bytes]:

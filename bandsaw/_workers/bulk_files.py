@@ -1,7 +1,8 @@
 """Files for bulk data that both sides map, and that are gone as soon as nobody has them open.
 
 sender: write(2), so that its memory does not grow
-receiver: maps it privately, so that it may change what it got, and pays for the pages it touches
+receiver: maps it privately, so that it may change what it got, and pays for the pages it touches;
+          bytes are read out of the mapping, which then ends
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ _CHUNK = 1 << 30
 # Above this it is worth asking how much memory there is.
 _SMALL = 1 << 20
 # Before Python 3.13 each mapping keeps a descriptor, of which a process may have a thousand or so:
-# what is smaller than this is read, so that memory runs out before they do.
-_WORTH_A_DESCRIPTOR = 1 << 24
+# what is smaller than this is copied, so that memory runs out before they do.
+_WORTH_A_DESCRIPTOR = 1 << 24 if sys.version_info < (3, 13) else 0
 
 
 def create(pieces: Iterable[Any], size: int, directory: Optional[str]) -> int:
@@ -116,12 +117,18 @@ def mapped(file: io.FileIO, place: Optional[tuple[int, int]] = None) -> memoryvi
         if sys.version_info >= (3, 13):
             return memoryview(mmap.mmap(descriptor, 0, access=mmap.ACCESS_COPY, trackfd=False))
         else:  # Written out: after a `return`, a type checker of 3.13 finds the rest dead.
-            size = os.fstat(descriptor).st_size
-            if size >= _WORTH_A_DESCRIPTOR:
-                return memoryview(mmap.mmap(descriptor, 0, access=mmap.ACCESS_COPY))
-            return _read(descriptor, size)
+            return memoryview(mmap.mmap(descriptor, 0, access=mmap.ACCESS_COPY))
     finally:
         file.close()
+
+
+def to_keep(data: memoryview) -> memoryview:
+    """Gives what is to be kept of a mapped file for long: a copy where it is short."""
+    if len(data) >= _WORTH_A_DESCRIPTOR:
+        return data
+    copy = room(len(data))
+    copy[:] = data
+    return copy
 
 
 def keep_lent() -> None:
@@ -140,16 +147,3 @@ def _copy(lent: mmap.mmap) -> None:
     except (OSError, AttributeError):
         for place in range(0, len(lent), mmap.PAGESIZE):
             lent[place] = lent[place]
-
-
-def _read(descriptor: int, size: int) -> memoryview:
-    if not size:
-        raise ValueError("it is empty")
-    data = room(size)
-    position = 0
-    while position < size:
-        count = os.preadv(descriptor, [data[position:]], position)
-        if not count:
-            raise ValueError("it is shorter than it was")
-        position += count
-    return data

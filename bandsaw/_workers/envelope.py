@@ -64,22 +64,26 @@ def _padding(size: int) -> int:
 class _Part:
     """A member of a session, see `members.Member`."""
 
-    def __init__(self, name: str, data: Any) -> None:
+    def __init__(self, name: str, data: Any, is_file: bool) -> None:
         self._name = name
         self._data = data
+        self._is_file = is_file
 
-    def data(self, most: Optional[int] = None) -> bytes:
+    def data(self, most: Optional[int] = None) -> Any:
         size = len(self._data)
-        if most is not None and size > most:
+        if most is None:
+            return self._data
+        if size > most:
             raise SessionFileError(
                 f"The {self._name} of a session has {size} bytes; {most} may be."
             )
         return bytes(self._data)
 
     def parts(self, lengths: Sequence[int]) -> Sequence[memoryview]:
+        data = bulk_files.to_keep(self._data) if self._is_file else self._data
         found, start = [], 0
         for length in lengths:
-            found.append(self._data[start : start + length])
+            found.append(data[start : start + length])
             start += length + _padding(length)
         if start != len(self._data):
             raise SessionFileError(
@@ -103,7 +107,7 @@ def members(frame: Frame) -> dict[str, _Part]:
         raise SessionFileError(f"A message was to hold a session, and does not: {error}") from error
     start = _LENGTHS.size
     # Writable, as what comes in a file is.
-    data = frame.data
+    data, is_file = frame.data, False
     if data is not None:
         start = 0
     elif frame.descriptor is None:
@@ -116,13 +120,13 @@ def members(frame: Frame) -> dict[str, _Part]:
             place = int.from_bytes(frame.body[start:], "big"), size
         start = 0
         try:
-            data = bulk_files.mapped(frame.descriptor, place)
+            data, is_file = bulk_files.mapped(frame.descriptor, place), place is None
         except (OSError, ValueError, OverflowError, MemoryError) as error:
             raise SessionFileError(f"The file of a session cannot be mapped: {error}") from error
     found = {}
     for name, length in zip(MEMBERS, lengths):
         if length >= 0:
-            found[name] = _Part(name, data[start : start + length])
+            found[name] = _Part(name, data[start : start + length], is_file)
             start += _room_of(name, length)
         if length < -1 or start > len(data):
             raise SessionFileError(f"A message was to hold a session, and ends in its {name}.")

@@ -127,7 +127,20 @@ GOALS = (
         "environment, folder and levels of loggers with what the process knows",
     ),
     Goal("100 MB to a process that is reused", "warm process", "ProcessPoolExecutor", 0.15),
-    Goal("100 MB to a process that is reused", "own process", "ProcessPoolExecutor", 0.2),
+    Goal(
+        "100 MB to a process that is reused",
+        "own process, NumPy preloaded",
+        "ProcessPoolExecutor",
+        0.2,
+        "beside the copy, it costs a process",
+    ),
+    Goal(
+        "* MB of bytes, there and back",
+        "warm process",
+        "ProcessPoolExecutor",
+        0.5,
+        "of 1 MB, half of the time goes into pages of memory that are had anew for each call",
+    ),
     Goal(
         "100 MB back from a process that is reused",
         "warm process",

@@ -64,6 +64,13 @@ def main(bench):
             }
 
         bench.series("Bytes of an argument, to another process", calls.SIZES, sized)
+        for megabytes in (1, 10, 100):
+            data = bytes(megabytes * 1_000_000)
+            bench.compare(
+                f"{megabytes} MB of bytes, there and back",
+                ours={"warm process": functools.partial(tasks.warm, data)},
+                peers=others(tasks.plain, data),
+            )
         try:
             import numpy
         except ImportError:
@@ -112,6 +119,7 @@ def bulk(bench, array, others):
         ours={
             "warm process": lambda: tasks.take(array),
             "own process": lambda: tasks.own_size(array),
+            "own process, NumPy preloaded": lambda: tasks.preloaded_size(array),
         },
         peers=others(tasks.size_of, array),
     )
