@@ -232,11 +232,10 @@ def _parse(data: Any, size: int) -> tuple[int, int, int, Sequence[tuple[int, int
 def _read_large(path: str, ids: bytes, descriptor: int, status: os.stat_result) -> Entry:
     size, begun = status.st_size, time.time_ns()
     head = _read_all(descriptor, _HEADER.size)
-    end = _parse(head, size)[2]
-    head += _read_all(descriptor, end - len(head))
-    start, middle, end, places = _parse(head, size)
+    head += _read_all(descriptor, _parse(head, size)[1] - len(head))
+    start, middle, position, places = _parse(head, size)
+    payload = room(position - middle)
     buffers: list[Any] = []
-    position = len(head)
     short: list[tuple[int, int]] = []
 
     def read_to(end: int) -> memoryview:
@@ -251,6 +250,7 @@ def _read_large(path: str, ids: bytes, descriptor: int, status: os.stat_result) 
     def pieces() -> Iterator[memoryview]:
         nonlocal position
         with open(descriptor, "rb", buffering=0, closefd=False) as file:
+            yield from _read_into(payload, file)
             for first, last in places:
                 if last - first <= _SHORT:
                     short.append((first, last))
@@ -259,10 +259,7 @@ def _read_large(path: str, ids: bytes, descriptor: int, status: os.stat_result) 
                     continue
                 yield read_to(first)
                 buffers.append(room(last - first))
-                for start in range(0, last - first, _CHUNK):
-                    piece = buffers[-1][start : start + _CHUNK]
-                    _fill(file, piece)
-                    yield piece
+                yield from _read_into(buffers[-1], file)
                 position = last
         yield read_to(size)
 
@@ -276,15 +273,15 @@ def _read_large(path: str, ids: bytes, descriptor: int, status: os.stat_result) 
         digest.update(memoryview(head)[_START:])
         update(digest, pieces(), size)
         _verify(digest, head, path, status, begun)
-    view = memoryview(head)
-    return Entry(view[middle:end], buffers, head[start:middle], status)
+    return Entry(payload, buffers, head[start:middle], status)
 
 
-def _fill(file: Any, view: memoryview) -> None:
+def _read_into(view: memoryview, file: Any) -> Iterator[memoryview]:
     while view:
-        count = file.readinto(view)
+        count = file.readinto(view[:_CHUNK])
         if not count:
             raise DamagedEntryError("it ends early")
+        yield view[:count]
         view = view[count:]
 
 

@@ -466,14 +466,13 @@ def test_a_large_entry_that_changes_while_it_is_read_is_not_used(
     call(Task(array))
     grow_old(path, 10)
     call(Task(None))
-    fill = entry._fill
+    read_into = entry._read_into
 
-    def fill_late(file, view):
-        content = path.read_bytes()
-        path.write_bytes(content[:-8] + bytes(8))
-        fill(file, view)
+    def read_late(view, file):
+        path.write_bytes(path.read_bytes()[:-8] + bytes(8))
+        return read_into(view, file)
 
-    monkeypatch.setattr(entry, "_fill", fill_late)
+    monkeypatch.setattr(entry, "_read_into", read_late)
     np.testing.assert_array_equal(call(Task(array)), array)
     assert "changed while it was read" in caplog.text
 
