@@ -368,7 +368,7 @@ def entry_with(project, record):
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     path = folder / "fedcba9876543210"
     ids = entry.ids_of(str(folder), path.name)
-    path.write_bytes(b"".join(entry.packed(ids, record, b"")))
+    path.write_bytes(b"".join(entry.packed(ids, record, [b""])))
     path.chmod(0o600)
     return path
 

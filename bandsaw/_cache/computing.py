@@ -6,7 +6,6 @@ Contents are the values, their large data, and the files that the result names.
 from __future__ import annotations
 
 import contextlib
-import io
 import logging
 import os
 import time
@@ -15,7 +14,7 @@ from typing import Any, Optional
 
 from .._file import File
 from .._files import keeping
-from .._system.buffers import stream_over
+from .._system.buffers import Pieces, stream_over
 from ..result import Result
 from ..serialization.serializer import exactly, for_purpose
 from . import computation_locks, entry, owned_files, record
@@ -71,17 +70,17 @@ def of(session: Any, computation: Computation) -> tuple[list[Any], bool]:
     begun = computation.begun
     seconds = None if begun is None else time.perf_counter() - begun
     folder, name = computation.folder, computation.name
-    payload = io.BytesIO()
+    payload = Pieces()
     serializer = _serializer(session, folder, name)
     with exactly(), keeping.Keeping(folder, lambda: _files_given(session)) as files_of_result:
         buffers = _written(serializer, session.result, payload)
     remembered = record.written(session.task, folder, computation.arguments, seconds)
     ids = entry.ids_of(folder, name)
     contents = files_of_result.contents()
-    return entry.packed(ids, remembered, payload.getbuffer(), buffers, contents), bool(buffers)
+    return entry.packed(ids, remembered, payload.pieces, buffers, contents), bool(buffers)
 
 
-def _written(serializer: Any, value: Any, stream: io.BytesIO) -> Sequence[Any]:
+def _written(serializer: Any, value: Any, stream: Pieces) -> Sequence[Any]:
     """Writes a value; returns the buffers that the serializer leaves out of it."""
     if hasattr(serializer, "serialize_with_buffers"):
         buffers: Sequence[Any] = serializer.serialize_with_buffers(value, stream)
@@ -94,7 +93,7 @@ def _files_given(session: Any) -> Sequence[File]:
     """Returns the files in the arguments of a call; of what cannot be written, none."""
     execution = session.execution
     with keeping.Finding() as finding, contextlib.suppress(Exception):
-        _written(session.serializer, [execution.args, execution.kwargs], io.BytesIO())
+        _written(session.serializer, [execution.args, execution.kwargs], Pieces())
     return finding.files
 
 

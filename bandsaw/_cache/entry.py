@@ -168,14 +168,18 @@ def ids_of(folder: str, name: str) -> bytes:
 
 
 def packed(
-    ids: bytes, record: bytes, payload: Any, buffers: Sequence[Any] = (), contents: Any = None
+    ids: bytes,
+    record: bytes,
+    payload: Sequence[bytes],
+    buffers: Sequence[Any] = (),
+    contents: Any = None,
 ) -> list[Any]:
     """Lays out an entry as the parts of its file, in order. The buffers are not copied."""
     magic = MAGIC
     if contents is not None:
         magic, buffers = _WITH_FILES, [*buffers, contents]
-    head = _REST.pack(len(record), len(buffers), len(payload))
-    position = _HEADER.size + _BUFFER.size * len(buffers) + len(record) + len(payload)
+    length = sum(map(len, payload))
+    position = _HEADER.size + _BUFFER.size * len(buffers) + len(record) + length
     table = bytearray()
     data: list[Any] = []
     for buffer in buffers:
@@ -184,14 +188,13 @@ def packed(
         position += padding
         table += _BUFFER.pack(position, position + buffer.nbytes)
         position += buffer.nbytes
-    head += table + record
+    head = _REST.pack(len(record), len(buffers), length) + table + record
     digest = sha256(ids)
-    digest.update(head)
-    digest.update(payload)
-    for part in data:
+    for part in (head, *payload, *data):
         digest.update(part)
     start = magic + (position - _START).to_bytes(8, "big") + digest.digest()
-    return [b"".join((start, head, payload)), *data]
+    first = [start, head, *payload]
+    return [*(first if length > _SMALL else [b"".join(first)]), *data]  # one write if it is short
 
 
 def _read_all(descriptor: int, size: int) -> bytes:

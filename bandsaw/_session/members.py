@@ -35,7 +35,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, BinaryIO, NamedTuple, Protocol
 
 from .. import _tracebacks as tracebacks
-from .._system.buffers import stream_over
+from .._system.buffers import Pieces, stream_over
 from ..errors import (
     DeserializationError,
     NotImportableError,
@@ -107,7 +107,7 @@ def members_of(
     head = _encode({**header, "buffers": lengths}).encode("ascii")
     first: dict[str, Sequence[Any]] = {_HEAD: [head]}
     if is_signed:
-        seal = _Pieces()
+        seal = Pieces()
         for_purpose(serializer, _SEAL_PURPOSE).serialize(_digest(head), seal)
         first[_SEAL] = seal.pieces
     return {**first, **members}
@@ -137,32 +137,17 @@ def _purpose(header: Mapping[str, Any], name: str) -> str:
     return f"session {header['nonce']} {header['file']} {name}"
 
 
-class _Pieces(io.BufferedIOBase):
-    """A stream that keeps what is written, large `bytes` as the very objects they are."""
-
-    def __init__(self) -> None:
-        self.pieces: list[bytes] = []
-
-    def writable(self) -> bool:
-        return True
-
-    def write(self, data: Any) -> int:
-        # A copy of everything mutable: its owner may change it later.
-        self.pieces.append(data if type(data) is bytes else bytes(data))
-        return len(self.pieces[-1])
-
-
 def _written(value: Any, serializer: Any) -> tuple[list[bytes], Sequence[memoryview]]:
     with crossing():
         if hasattr(serializer, "serialize_with_buffers"):
-            stream = _Pieces()
+            stream = Pieces()
             try:
                 buffers = serializer.serialize_with_buffers(value, stream)
                 return stream.pieces, [memoryview(buffer).cast("B") for buffer in buffers]
             except Exception:
                 # `serialize` may replace parts of an exception, so that it can travel.
                 pass
-        stream = _Pieces()
+        stream = Pieces()
         serializer.serialize(value, stream)
         return stream.pieces, ()
 

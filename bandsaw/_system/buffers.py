@@ -32,6 +32,21 @@ def room(size: int) -> memoryview:
     return memoryview(bytearray(size))
 
 
+class Pieces(io.BufferedIOBase):
+    """A stream that keeps what is written, large `bytes` as the very objects they are."""
+
+    def __init__(self) -> None:
+        self.pieces: list[bytes] = []
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        # A copy of everything mutable: its owner may change it later.
+        self.pieces.append(data if type(data) is bytes else bytes(data))
+        return len(self.pieces[-1])
+
+
 def stream_over(data: Any) -> BinaryIO:
     """Opens bytes in memory for reading. They are not copied, unless they are few."""
     is_copied = type(data) is not bytes and len(data) > _SMALL

@@ -161,7 +161,7 @@ def test_any_truncation_and_any_flipped_byte_is_a_warning_and_a_computation(call
 
 def test_an_entry_that_holds_something_else_is_not_served(call, entry, caplog):
     call(Task(1))
-    entry.write_bytes(b"".join(packed(b"task/execution\n", b"", b"neither pickle nor JSON")))
+    entry.write_bytes(b"".join(packed(b"task/execution\n", b"", [b"neither pickle nor JSON"])))
     assert call(Task(1)) == Result(1)
     assert "is not used" in caplog.text
 

@@ -273,7 +273,7 @@ def test_what_was_signed_for_another_call_is_not_served(configure, directory):
     folder = str(directory / "task")
     found = entry.read(folder, "one")
     # Whoever may write there can make the digest anew, but not the signature.
-    parts = entry.packed(entry.ids_of(folder, "two"), found.record, found.payload)
+    parts = entry.packed(entry.ids_of(folder, "two"), found.record, [found.payload])
     (directory / "task" / "two").write_bytes(b"".join(parts))
     (directory / "task" / "two").chmod(0o600)
     assert call("right", "two") == "right"
@@ -284,7 +284,7 @@ def test_an_entry_that_holds_an_exception_is_not_served(call, directory):
     payload = io.BytesIO()
     PickleSerializer().serialize(Result(exception=ValueError("x")), payload)
     ids = entry.ids_of(str(directory / "task"), "execution")
-    parts = entry.packed(ids, b"", payload.getbuffer())
+    parts = entry.packed(ids, b"", [payload.getbuffer()])
     (directory / "task" / "execution").write_bytes(b"".join(parts))
     assert call(Task(2)) == 2
 

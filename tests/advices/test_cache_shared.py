@@ -179,7 +179,7 @@ def test_an_entry_of_others_that_names_a_file_here_is_not_used(machine, sent, ca
     evil = bandsaw.File(tmp_path / "evil.py", to="workflow.py")
     bandsaw.JsonSerializer().serialize(Result(evil), payload)
     parts = entry.packed(
-        entry.ids_of("task", "execution"), entry.read_record(str(path)), payload.getbuffer()
+        entry.ids_of("task", "execution"), entry.read_record(str(path)), [payload.getvalue()]
     )
     path.write_bytes(b"".join(parts))
     assert machine("two", bandsaw.JsonSerializer())(Task("ours")) == "ours"

@@ -246,7 +246,7 @@ def test_a_cache_entry_is_bound_to_its_ids_and_to_the_key(configure, tmp_path, c
     # Somebody who can write there makes a valid entry for another call out of it.
     folder = str(tmp_path / "task")
     found = entry.read(folder, "one")
-    parts = entry.packed(entry.ids_of(folder, "two"), found.record, found.payload, found.buffers)
+    parts = entry.packed(entry.ids_of(folder, "two"), found.record, [found.payload], found.buffers)
     (tmp_path / "task" / "two").write_bytes(b"".join(parts))
     assert cached(configuration, "task", "two", "second") == "second"
     assert "'cache entry task/two'" in caplog.text
