@@ -15,11 +15,12 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Any, Optional
 
 from .._system import callers
 from .._system.file_locks import LockedFile, fcntl
+from .._system.files import write_all
 from .._system.importing import late_import
 from ..errors import TaskKilledError
 from . import owned_files
@@ -52,7 +53,7 @@ class Temporary(Locked):
         self.is_new = is_new  # whether it was made for this, and nobody else has it
         self.is_empty = is_new  # whether nobody has written into it
 
-    def finish(self, parts: Iterable[Any], now: int = 0) -> None:
+    def finish(self, parts: Sequence[Any], now: int = 0) -> None:
         """Writes the entry.
 
         `now`: the time in nanoseconds since the epoch, where the stamps of the system are too
@@ -65,8 +66,7 @@ class Temporary(Locked):
             # An earlier writer died, and left a part of an entry.
             os.ftruncate(descriptor, 0)
         self.is_empty = False
-        for part in parts:
-            _write_all(descriptor, part)
+        write_all(descriptor, parts)
         if now:
             os.utime(descriptor if os.utime in os.supports_fd else self.temporary, ns=(now, now))
         self.rename()
@@ -93,14 +93,6 @@ class Temporary(Locked):
             self.close()
         else:
             self.unlock()
-
-
-def _write_all(descriptor: int, part: Any) -> None:
-    done = os.write(descriptor, part)
-    if done < len(part):
-        view = memoryview(part)[done:]
-        while view:
-            view = view[os.write(descriptor, view) :]
 
 
 def wait_for(folder: str, name: str) -> Optional[Temporary]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, BinaryIO, Optional, Union
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, BinaryIO, Optional, Union
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -13,6 +13,22 @@ if TYPE_CHECKING:
 # FAT counts in two seconds. What is finer than a millisecond follows the tick of the system's
 # clock, 10 ms at most.
 _COARSE_NS, _FINE_NS = 2_000_000_000, 100_000_000
+
+
+# What is asked of the system at once: Linux writes less than 2 GiB, and so many pieces.
+_CHUNK, _PIECES = 1 << 30, 1024
+
+
+def write_all(descriptor: int, pieces: Sequence[Any]) -> None:
+    """Writes bytes that lie in pieces, many short ones at once."""
+    for start in range(0, len(pieces), _PIECES):
+        some = pieces[start : start + _PIECES]
+        done = os.writev(descriptor, some) if len(some) > 1 and hasattr(os, "writev") else 0
+        for piece in some:
+            view = memoryview(piece)[done:]
+            done = max(0, done - len(piece))
+            while view:
+                view = view[os.write(descriptor, view[:_CHUNK]) :]
 
 
 def is_settled(stamp: int, now: int) -> bool:

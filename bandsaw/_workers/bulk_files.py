@@ -13,13 +13,12 @@ import mmap
 import os
 import sys
 import weakref
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Any, Optional
 
 from .._system.buffers import room
+from .._system.files import write_all
 
-# What is asked of the system at once: Linux writes less than 2 GiB.
-_CHUNK = 1 << 30
 # Above this it is worth asking how much memory there is.
 _SMALL = 1 << 20
 # Before Python 3.13 each mapping keeps a descriptor, of which a process may have a thousand or so:
@@ -27,7 +26,7 @@ _SMALL = 1 << 20
 _WORTH_A_DESCRIPTOR = 1 << 24 if sys.version_info < (3, 13) else 0
 
 
-def create(pieces: Iterable[Any], size: int, directory: Optional[str]) -> int:
+def create(pieces: Sequence[Any], size: int, directory: Optional[str]) -> int:
     """Writes data to a file without a name, readable by its owner only.
 
     The file is in memory where the platform has such files and twice the room that it needs is
@@ -35,7 +34,6 @@ def create(pieces: Iterable[Any], size: int, directory: Optional[str]) -> int:
 
     `directory`: for a file on disk, by default where temporary files go.
     """
-    pieces = list(pieces)
     in_memory = _in_memory(size)
     if in_memory is not None:
         try:
@@ -60,16 +58,9 @@ def _in_memory(size: int) -> Optional[int]:
     return None
 
 
-def append(descriptor: int, piece: Any) -> None:
-    view = memoryview(piece)
-    while view:
-        view = view[os.write(descriptor, view[:_CHUNK]) :]
-
-
-def _written(descriptor: int, pieces: Iterable[Any]) -> int:
+def _written(descriptor: int, pieces: Sequence[Any]) -> int:
     try:
-        for piece in pieces:
-            append(descriptor, piece)
+        write_all(descriptor, pieces)
     except BaseException:
         os.close(descriptor)
         raise

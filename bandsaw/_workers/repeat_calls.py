@@ -142,18 +142,15 @@ def _plain_message(kind: int, content: Any, values: Sequence[Any]) -> Optional[M
 
 
 def _message(kind: int, content: Any) -> Optional[Message]:
+    from ..serialization._chunks import TooLongError
     from ..serialization._pickling import pickled_with_buffers
 
-    buffers: list[memoryview] = []
     try:
         with crossing():
-            pieces: Sequence[bytes] = pickled_with_buffers(content, buffers)
-    except Exception:
-        # Said with the name of the part, when the session is written whole.
+            return kind, pickled_with_buffers(content, [], LARGEST_BODY), None
+    except (TooLongError, Exception):
+        # Errors are said with the name of the part, when the session is written whole.
         return None
-    if buffers or sum(map(len, pieces)) > LARGEST_BODY:
-        return None
-    return kind, pieces, None
 
 
 def restored(known: dict[Any, Shape], data: bytes) -> Session:

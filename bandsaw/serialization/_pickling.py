@@ -15,12 +15,16 @@ from .._system.importing import late_import
 from ..errors import BandsawError, DeserializationError, SignatureError, UnserializableError
 from ..modules import main_module_name
 from . import _classes, _exceptions, _lacking, _out_of_band
+from ._chunks import Chunks, FewChunks, Nowhere, TooLongError
 from ._paths import find_culprit, instead_of, short_repr, type_name
 from ._signing import SIGNED_MODULE
 from ._writable import keep_writable
 from .serializer import is_crossing
 
 _PROTOCOL = 5
+# Between processes, buffers that have less than this are copied with the rest: that takes less
+# time than to have each of them at a place of its own.
+_SHORT = 1 << 12
 _BY_NAME = (type, types.FunctionType, type(functools.lru_cache(len)))
 _NODES = "_bandsaw_nodes"
 _OURS = f"{__name__.partition('.')[0]}."
@@ -41,16 +45,6 @@ def _by_value() -> Any:
     return module
 
 
-class _Chunks(list[Any]):
-    """A stream that keeps what the pickler writes, large `bytes` as the very objects they are."""
-
-    write = list.append
-
-    def written(self) -> list[bytes]:
-        # So do buffers that have to stay among the data, and count as they lie in memory.
-        return [bytes(each.raw()) if type(each) is pickle.PickleBuffer else each for each in self]
-
-
 def pickled(value: Any) -> list[bytes]:
     """Pickles a value into pieces, with the `repr` of unpicklable parts of exceptions."""
     try:
@@ -60,7 +54,7 @@ def pickled(value: Any) -> list[bytes]:
             with contextlib.suppress(Exception):
                 return _pickled(value, None, _ByValuePickler)
         # Exceptions that hold something unpicklable are rare, and to look for it takes time.
-        chunks = _Chunks()
+        chunks = Chunks()
         try:
             _CarefulPickler(chunks, {}).dump(value)
         except Exception as error:
@@ -69,13 +63,22 @@ def pickled(value: Any) -> list[bytes]:
         return chunks.written()
 
 
-def pickled_with_buffers(value: Any, buffers: list[memoryview]) -> list[bytes]:
-    """Pickles a value exactly, and appends the buffers of arrays and the like to a list."""
+def pickled_with_buffers(
+    value: Any, buffers: list[memoryview], most: Optional[int] = None
+) -> list[bytes]:
+    """Pickles a value exactly, and appends the buffers of arrays and the like to a list.
+
+    `most`: raises `TooLongError` where there are more bytes, or buffers.
+    """
+    short = _SHORT if is_crossing() else 0
 
     def is_in_band(buffer: pickle.PickleBuffer) -> bool:
+        view = memoryview(buffer)
         # Other classes may do anything with the buffer that they get back, which is another one.
-        if not _out_of_band.is_array(memoryview(buffer).obj):
+        if view.nbytes < short or not _out_of_band.is_array(view.obj):
             return True
+        if most is not None:
+            raise TooLongError
         try:
             buffers.append(buffer.raw())
         except BufferError:
@@ -83,17 +86,22 @@ def pickled_with_buffers(value: Any, buffers: list[memoryview]) -> list[bytes]:
         return False
 
     try:
-        return _pickled(value, is_in_band)
+        return _pickled(value, is_in_band, most=most)
     except Exception as error:
         if is_crossing():
             del buffers[:]
             with contextlib.suppress(Exception):
-                return _pickled(value, is_in_band, _ByValuePickler)
+                return _pickled(value, is_in_band, _ByValuePickler, most)
         raise _explained(value, error) from (None if is_crossing() else error)
 
 
-def _pickled(value: Any, callback: Any, pickler: Optional[type[_Pickler]] = None) -> list[bytes]:
-    chunks = _Chunks()
+def _pickled(
+    value: Any,
+    callback: Any,
+    pickler: Optional[type[_Pickler]] = None,
+    most: Optional[int] = None,
+) -> list[bytes]:
+    chunks = Chunks() if most is None else FewChunks(most)
     writer = (pickler or _Pickler)(chunks, _PROTOCOL, buffer_callback=callback)
     writer.arrays = getattr(sys.modules.get("numpy"), "ndarray", ())
     table = _out_of_band.dispatch_table()
@@ -171,20 +179,14 @@ class _CarefulPickler(_Pickler):
         return value if self._known[id(value)][0] else short_repr(value)
 
 
-class _Nowhere:
-    """A stream that forgets what is written."""
-
-    write = staticmethod(id)  # a buffer has no length
-
-
 def _works(value: Any, known: dict[int, tuple[bool, Any]]) -> bool:
-    return _refusal(value, _CarefulPickler(_Nowhere(), known)) is None
+    return _refusal(value, _CarefulPickler(Nowhere(), known)) is None
 
 
 def _refusal(value: Any, pickler: Any = None) -> Optional[Exception]:
     """Says why a value cannot be written, functions and classes by value; `None` if it can."""
     try:
-        (pickler or _ByValuePickler(_Nowhere(), _PROTOCOL)).dump(value)
+        (pickler or _ByValuePickler(Nowhere(), _PROTOCOL)).dump(value)
     except Exception as error:
         return error
     return None
@@ -205,7 +207,7 @@ def _explained(value: Any, error: Exception) -> UnserializableError:
     is_ours = isinstance(error, BandsawError)
 
     def works(part: Any) -> bool:
-        refusal = _refusal(part, _CarefulPickler(_Nowhere(), known))
+        refusal = _refusal(part, _CarefulPickler(Nowhere(), known))
         refusal = refusal and (_refusal(part) if is_by_value else refusal)
         # What refuses itself in words is not looked into: it writes no attributes.
         return refusal is None or (is_ours and not isinstance(refusal, BandsawError))
@@ -341,5 +343,5 @@ class _LenientUnpickler(_lacking.Lenient, _Unpickler):
 
 def _fill_readable(error: BaseException, content: tuple[list[dict[str, Any]], str | None]) -> None:
     parts = {"shapes": vars(error)[_NODES][1], "contents": content[0]}
-    keep_writable(parts, _CarefulPickler(_Nowhere(), {})._keep)
+    keep_writable(parts, _CarefulPickler(Nowhere(), {})._keep)
     _fill(error, content)

@@ -29,9 +29,9 @@ ERRORS = (errno.ENOSPC, errno.EIO, errno.EACCES)
 NAMES = (
     *("open", "read", "write", "fstat", "lstat", "stat", "close", "replace", "unlink"),
     *("ftruncate", "utime", "mkdir", "scandir", "lseek", "rmdir", "rename", "listdir", "chmod"),
-    "link",
+    *("link", "writev"),
 )
-_TRANSFERS = ("read", "readinto", "write")
+_TRANSFERS = ("read", "readinto", "write", "writev")
 _open, _mmap = open, mmap.mmap
 
 
@@ -64,7 +64,7 @@ class Fault:
             if self.error is None:
                 return _short(name, real, *arguments)
             if self.error < 0:
-                if name == "write":
+                if name in ("write", "writev"):
                     _short(name, real, *arguments)
                 os.kill(os.getpid(), -self.error)
             if name == "close":
@@ -80,6 +80,8 @@ def _short(name, real, *arguments):
         descriptor, size = arguments
         return real(descriptor, max(1, size - 1))
     *before, data = arguments
+    if name == "writev":
+        return real(*before, data[: max(1, len(data) // 2)])
     view = memoryview(data)
     return real(*before, view[: max(1, len(view) // 2)])
 

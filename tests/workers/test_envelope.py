@@ -183,13 +183,13 @@ def test_what_finds_no_room_is_tried_once_in_memory_and_once_on_disk(
         opened.append(on_disk(directory))
         return opened[-1]
 
-    def append(descriptor, piece):
+    def write_all(descriptor, pieces):
         raise OSError(errno.ENOSPC, "no room")
 
     memory = os.open(tmp_path / "memory", os.O_CREAT | os.O_RDWR) if is_in_memory else None
     monkeypatch.setattr(bulk_files, "_in_memory", lambda size: memory)
     monkeypatch.setattr(bulk_files, "_on_disk", disk)
-    monkeypatch.setattr(bulk_files, "append", append)
+    monkeypatch.setattr(bulk_files, "write_all", write_all)
     with pytest.raises(OSError, match="no room"):
         bulk_files.create([b"x"], 1, None)
     assert len(opened) == 1

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from typing import Any, Callable, Optional
 
 from ..._archive import keep
+from ..._system.files import write_all
 from ..._system.processes import kill_group
 from .. import bulk_files, frames
 from ..ends import NO_SIGNAL, Ends, ask_for_process, rights_to
@@ -160,7 +161,7 @@ class Processes:
         if process is None or process.file is None:
             return  # it is over, or there was no room
         try:
-            bulk_files.append(process.file, body)
+            write_all(process.file, [body])
         except OSError:
             os.close(process.file)
             process.file = None
