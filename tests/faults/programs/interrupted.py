@@ -111,7 +111,7 @@ def reading_entries(size):
     os.mkdir(folder, 0o700)
     ids = entry.ids_of(folder, "name")
     descriptor = os.open(os.path.join(folder, "name"), os.O_CREAT | os.O_WRONLY, 0o600)
-    for part in entry.packed(ids, b"", bytes(10), [memoryview(bytes(size))]):
+    for part in entry.packed(ids, b"", [bytes(10)], [memoryview(bytes(size))]):
         os.write(descriptor, part)
     os.close(descriptor)
 
