@@ -269,7 +269,7 @@ def _read_large(path: str, ids: bytes, descriptor: int, status: os.stat_result) 
     if verified.is_large(path, status):
         for _ in pieces():
             pass
-        if verified.stamps_of(os.fstat(descriptor)) != verified.stamps_of(status):
+        if not verified.has_same_contents(os.fstat(descriptor), status):
             raise DamagedEntryError("it was changed while it was read")
     else:
         digest = sha256(ids)
@@ -335,7 +335,7 @@ def _stamp(path: str, descriptor: int, status: os.stat_result) -> None:
     # `utime` has changed the stamps, and not the contents.
     if verified.is_large(path, status):
         now = os.fstat(descriptor)
-        if (now.st_mtime_ns, now.st_size) == (status.st_mtime_ns, status.st_size):
+        if verified.has_same_contents(now, status):
             verified.remember_large(path, now)
 
 

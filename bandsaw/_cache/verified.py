@@ -23,6 +23,11 @@ def stamps_of(status: os.stat_result) -> tuple[int, ...]:
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
+def has_same_contents(now: os.stat_result, before: os.stat_result) -> bool:
+    """Says whether an open file is unchanged, though another one may have taken its place."""
+    return (now.st_size, now.st_mtime_ns) == (before.st_size, before.st_mtime_ns)
+
+
 def remember_large(path: str, status: os.stat_result) -> None:
     if len(_large) >= _MOST:
         _large.clear()

@@ -458,8 +458,9 @@ def test_a_large_entry_is_verified_again_when_its_file_has_changed(call, directo
     assert "another one" in caplog.text
 
 
-def test_a_large_entry_that_changes_while_it_is_read_is_not_used(
-    call, directory, caplog, monkeypatch
+@pytest.mark.parametrize("is_replaced", [True, False])
+def test_a_large_entry_that_changes_while_it_is_read_is_not_used_and_a_replaced_one_is(
+    call, directory, caplog, monkeypatch, is_replaced
 ):
     path = directory / "task" / "execution"
     array = np.arange(200_000)
@@ -469,12 +470,14 @@ def test_a_large_entry_that_changes_while_it_is_read_is_not_used(
     read_into = entry._read_into
 
     def read_late(view, file):
-        path.write_bytes(path.read_bytes()[:-8] + bytes(8))
+        other = directory / "other" if is_replaced else path
+        other.write_bytes(path.read_bytes()[:-8] + bytes(8))
+        os.replace(other, path)
         return read_into(view, file)
 
     monkeypatch.setattr(entry, "_read_into", read_late)
     np.testing.assert_array_equal(call(Task(array)), array)
-    assert "changed while it was read" in caplog.text
+    assert ("changed while it was read" in caplog.text) is not is_replaced
 
 
 @pytest.mark.parametrize(
