@@ -1,13 +1,14 @@
 import hashlib
 import io
 import mmap
+import os
 import pickle
 import threading
 import tracemalloc
 
 import pytest
 
-from bandsaw._system import buffers
+from bandsaw._system import buffers, files
 
 CHUNKS = [bytes([number]) * 1_000_000 for number in range(10)]
 SIZE = sum(map(len, CHUNKS))
@@ -34,6 +35,29 @@ def test_a_stream_over_memory_does_not_copy_it():
         assert tracemalloc.get_traced_memory()[1] < 10_500_000
     finally:
         tracemalloc.stop()
+
+
+@pytest.mark.parametrize("has_writev", [True, False])
+@pytest.mark.parametrize("is_short", [True, False])
+def test_pieces_are_written_whole_and_in_their_order(tmp_path, monkeypatch, has_writev, is_short):
+    pieces = [
+        b"",
+        b"a" * 10,
+        memoryview(bytes(range(256)) * 5000),
+        *[b"bc"] * 3000,
+        bytearray(b"d"),
+    ]
+    if not has_writev:
+        monkeypatch.delattr(os, "writev", raising=False)
+    elif is_short:
+        writev = os.writev
+        monkeypatch.setattr(os, "writev", lambda file, parts: writev(file, [parts[0][:3]]))
+    if is_short:
+        write = os.write
+        monkeypatch.setattr(os, "write", lambda file, data: write(file, data[:1000]))
+    with open(tmp_path / "file", "wb") as file:
+        files.write_all(file.fileno(), pieces)
+    assert (tmp_path / "file").read_bytes() == b"".join(pieces)
 
 
 def hashing_threads():

@@ -15,7 +15,7 @@ from hashlib import sha256
 from typing import Any, Optional
 
 from ..errors import FileTravelError
-from .files import is_settled
+from .files import is_settled, write_all
 from .trees import (
     FILE,
     FOLDER,
@@ -191,8 +191,7 @@ class ArrivingContents(Digest):
         self._descriptor = os.open(self._inner(part), flags, mode)
 
     def _write(self, piece: memoryview) -> None:
-        while piece:
-            piece = piece[os.write(self._descriptor, piece) :]
+        write_all(self._descriptor, [piece])
 
     def _end(self) -> None:
         descriptor, self._descriptor = self._descriptor, -1
@@ -289,9 +288,7 @@ def _copied(source: int, target: int, size: int) -> int:
                 return count
     # The other way says what is wrong, or that there is no more.
     data = os.read(source, min(size, PIECE))
-    view = memoryview(data)
-    while view:
-        view = view[os.write(target, view) :]
+    write_all(target, [data])
     return len(data)
 
 
