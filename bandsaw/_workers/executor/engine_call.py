@@ -86,7 +86,7 @@ class ExecutorCarrier(Carrier):
         if known == made_of:
             return request
         # What processes below a worker have from the beginning.
-        of_hub = {
+        common = {
             "beside": archive.places,
             "digest": archive.digest,
             "environment": {**flags_as_variables(), **wanted.variables},
@@ -94,8 +94,10 @@ class ExecutorCarrier(Carrier):
             "run_id": get_run_id(),
         }
         request = {
-            **of_hub,
-            "hub": hashlib.sha256(json.dumps(of_hub, sort_keys=True).encode("ascii")).hexdigest(),
+            **common,
+            "common": hashlib.sha256(
+                json.dumps(common, sort_keys=True).encode("ascii")
+            ).hexdigest(),
             "caller": list(caller(os.getpid())),
             "claims": engine.claims.path,
             "door": engine_bulk.door(),

@@ -75,7 +75,7 @@ def _run(
         return "kept", host
     several = [(call, messages, data)] if is_one else zip(call, messages, data)
     calls = deque((name, (*head, last)) for name, head, last in several)
-    processes = _taken((directory, request["hub"]), place, request)
+    processes = _taken((directory, request["common"]), place, request)
     try:
         _follow(processes, root, request, calls, begun, answers)
     finally:
