@@ -21,9 +21,13 @@ from .._system.files import write_all
 
 # Above this it is worth asking how much memory there is.
 _SMALL = 1 << 20
-# Before Python 3.13 each mapping keeps a descriptor, of which a process may have a thousand or so:
-# what is smaller than this is copied, so that memory runs out before they do.
-_WORTH_A_DESCRIPTOR = 1 << 24 if sys.version_info < (3, 13) else 0
+# Before Python 3.13 each mapping keeps a descriptor, of which a process may have a few hundred.
+# Where so many mappings are in use, what is smaller than this is copied: of larger ones memory runs
+# out before descriptors do.
+_KEEPS_DESCRIPTORS = sys.version_info < (3, 13)
+_MOST_KEPT = 50
+_WORTH_A_DESCRIPTOR = 1 << 24
+_kept: weakref.WeakSet[mmap.mmap] = weakref.WeakSet()
 
 
 def create(pieces: Sequence[Any], size: int, directory: Optional[str]) -> int:
@@ -114,8 +118,11 @@ def mapped(file: io.FileIO, place: Optional[tuple[int, int]] = None) -> memoryvi
 
 
 def to_keep(data: memoryview) -> memoryview:
-    """Gives what is to be kept of a mapped file for long: a copy where it is short."""
-    if len(data) >= _WORTH_A_DESCRIPTOR:
+    """Gives what may be kept for long of a mapped file: itself, or a copy if many are."""
+    if not _KEEPS_DESCRIPTORS:
+        return data
+    if len(_kept) < _MOST_KEPT or len(data) >= _WORTH_A_DESCRIPTOR:
+        _kept.add(data.obj)  # type: ignore[arg-type]
         return data
     copy = room(len(data))
     copy[:] = data
