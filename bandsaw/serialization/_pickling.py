@@ -22,8 +22,8 @@ from ._writable import keep_writable
 from .serializer import is_crossing
 
 _PROTOCOL = 5
-# Between processes, buffers that have less than this are copied with the rest if there are many, or
-# the rest is short: that takes less time than to have each of them at a place of its own.
+# Between processes, buffers below this are copied with the rest if there are many: that takes less
+# time than to have each of them at a place of its own.
 _SHORT, _MANY = 1 << 12, 16
 _BY_NAME = (type, types.FunctionType, type(functools.lru_cache(len)))
 _NODES = "_bandsaw_nodes"
@@ -74,18 +74,18 @@ def pickled_with_buffers(
 
     def is_in_band(buffer: pickle.PickleBuffer) -> bool:
         view = memoryview(buffer)
-        if view.nbytes < short and (most is not None or len(buffers) >= _MANY):
+        room = (short if len(buffers) >= _MANY else 0) if most is None else most
+        if view.nbytes < room:
             return True
         # Other classes may do anything with the buffer that they get back, which is another one.
         if not _out_of_band.is_array(view.obj):
             return True
         if most is not None:
             raise TooLongError
-        try:
+        with contextlib.suppress(BufferError):
             buffers.append(buffer.raw())
-        except BufferError:
-            return True
-        return False
+            return False
+        return True
 
     try:
         return _pickled(value, is_in_band, most=most)

@@ -126,6 +126,27 @@ def test_a_read_only_array_comes_back_equal(run, mode):
 
 
 @MODES
+@pytest.mark.parametrize("size", [3, 10_000, 100_000], ids=["short", "in a message", "in a file"])
+@pytest.mark.parametrize("number", [1, 40])
+def test_arrays_may_be_changed_there_and_here_but_for_those_that_are_read_only(
+    run, mode, size, number
+):
+    body = f"""
+    arrays = [numpy.arange({size}, dtype='f4') + n for n in range({number})]
+    fixed = numpy.frombuffer(bytes(4 * {size}), dtype='f4')
+    for _ in range(2):
+        for array in map(change, arrays):
+            array[1] += 1
+        found = back([*arrays, fixed])
+        assert not found.pop().flags.writeable and not back(fixed).flags.writeable
+        for one, other in zip(found, arrays):
+            assert (one == other).all()
+            one[0] = 1
+    """
+    run(TASKS.replace("assert value.ctypes.data % 64 == 0 and ", "assert "), body, mode)
+
+
+@MODES
 def test_calls_with_bulk_data_leave_no_descriptor_open(run, mode):
     body = """
     back(1), make(1_000_000)
