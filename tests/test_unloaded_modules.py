@@ -238,6 +238,20 @@ def test_a_result_of_a_call_that_loads_them_is_kept(package):
     assert run(package, body) == ["False"]
 
 
+@pytest.mark.parametrize("is_loaded_here", [False, True])
+def test_a_kept_process_that_has_loaded_what_was_edited_since_is_not_used(package, is_loaded_here):
+    advices = "CachingAdvice('.cache'), bandsaw.advices.subprocess.SubprocessAdvice(workers=1)"
+    package.write("bandsaw_config.py", CONFIGURATION.replace('CachingAdvice(".cache")', advices))
+    package.write("pkg/plain.py", "def f(): return 1")
+    body = (
+        "first = workflow.from_import()\nopen('pkg/plain.py', 'w').write('def f(): return 10')\n"
+        f"if {is_loaded_here}: import pkg.plain\n"
+        "print(first, workflow.from_import())\n"
+    )
+    assert run(package, body) == ["1 10"]
+    assert run(package, "print(workflow.from_import())") == ["10"]
+
+
 @pytest.mark.parametrize(
     "text",
     [

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Optional
 
 from .._identity.firstparty import is_first_party
 from .._identity.kinds import spec_of
-from .._identity.watch import Watch, given_code
+from .._identity.watch import Watch, given_code, note_file
 from .._system.home import kept_folder
 from .._system.processes import in_forked_processes
 from ..errors import IdentityWarning
@@ -72,6 +72,7 @@ class Texts:
         self._told: list[tuple[str, str]] = []
         # How many ids there had been when it was looked for code that was put into functions.
         self._number = 0
+        self._edits = 0
         self._states: dict[str, edited.State] = {}
 
     def refresh(self) -> None:
@@ -94,6 +95,10 @@ class Texts:
             if is_due:
                 self._number = Watch.number
                 self._look_for_edits()
+            if self._edits != Watch.edits:
+                # Another process may have loaded the file of that time, though this one has not.
+                self._edits = Watch.edits
+                self.generation += 1
         while self._told:
             path, text = self._told.pop()
             warnings.warn_explicit(f"{path} {text}", IdentityWarning, path, 1)
@@ -115,6 +120,8 @@ class Texts:
             path = file_of(module)
             if isinstance(path, str) and path.endswith(".py") and os.path.isfile(path):
                 path = os.path.abspath(path)
+                if known is None:
+                    note_file(name, path)
                 self._watched[name] = path, spec
                 self._read(path, module, spec, grown)
         self._specs = [(name, spec) for name, (_, spec) in self._watched.items()]

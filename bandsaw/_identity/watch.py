@@ -46,6 +46,18 @@ if TYPE_CHECKING:
         def note(self) -> None: ...
 
 
+_stamps: dict[str, Any] = {}
+
+
+def note_file(name: str, path: str) -> Any:
+    """Returns what changes with the file of a module; counts it as an edit where it has changed."""
+    stamp = stamp_of(path)
+    if _stamps.setdefault(name, stamp) != stamp:
+        _stamps[name] = stamp
+        Watch.edits += 1
+    return stamp
+
+
 class Seen:
     """What was read on the way of making an id.
 
@@ -79,7 +91,7 @@ class Seen:
     def unloaded(self, name: str, path: Optional[str]) -> None:
         """Notes a module that was read without being loaded."""
         self.modules[name] = None, None
-        self.files[name] = path or "", stamp_of(path or "")
+        self.files[name] = path or "", note_file(name, path or "")
 
     def name(self, namespace: Mapping[str, Any], name: str, value: Any) -> None:
         self.names[id(namespace), name] = namespace, name, value
@@ -133,9 +145,11 @@ class Watch:
 
     Attributes:
         number: How many of them there have been.
+        edits: How often the file of a module was another one than when it was noted.
     """
 
     number = 0
+    edits = 0
 
     __slots__ = ("_contents", "_owners", "carried", "seen")
 
