@@ -1198,6 +1198,19 @@ def test_tasks_of_a_script_that_register_themselves_are_kept(project):
         def used(): pass
         """,
         "NAME = __name__\ndef used(): return NAME",
+        # What frameworks register by: `__main__` is the name of the script in one process only.
+        """
+        def put(*names): return dict.fromkeys(names, 1)
+        NAMES = put(__name__, f"{__name__}:x", (__name__, 1), repr(type("A", (), {})))
+        class Meta(type):
+            def __new__(meta, name, bases, body):
+                cls = super().__new__(meta, name, bases, body)
+                cls.body = dict(body)
+                return cls
+        class Lexer(metaclass=Meta):
+            a = 1
+        def used(): return len(NAMES), Lexer.body
+        """,
         # As all variables of the environment, which a task reads while it runs.
         """
         class Console:
@@ -1236,7 +1249,7 @@ def test_tasks_of_a_script_that_register_themselves_are_kept(project):
         """,
     ],
     ids=[
-        *("texts", "tuples", "attributes", "name", "environ", "typed-dict", "twice"),
+        *("texts", "tuples", "attributes", "name", "names", "environ", "typed-dict", "twice"),
         "private",
     ],
 )

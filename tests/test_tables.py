@@ -35,6 +35,14 @@ def test_masked_columns_do_not_count_what_lies_under_the_mask():
     assert digest(one) == digest(other)
 
 
+@pytest.mark.filterwarnings("error")
+def test_texts_in_arrow_have_a_digest_and_no_warning():
+    pd = pytest.importorskip("pandas")
+    pytest.importorskip("pyarrow")
+    texts = pd.array(["a", None], dtype="string[pyarrow]")
+    assert digest(texts) == digest(texts.copy()) != digest(texts[:1])
+
+
 def test_arrow_tables_count_by_columns_and_not_by_chunks():
     pa = pytest.importorskip("pyarrow")
     one = pa.table({"a": [1, 2, 3], "b": ["x", None, "z"]})

@@ -20,7 +20,7 @@ from .canonical import Writer
 from .definitions import definition_of
 from .first_values import MISSING, content_of
 from .firstparty import canonical_module_name, is_first_party
-from .forms import PARTS, Form, Written
+from .forms import PARTS, Form, Written, write_str
 from .held_contents import base_of
 from .kinds import attributes_of, is_a, is_task, module_of, name_of_module, qualname_of
 from .stored import unwrapped
@@ -38,6 +38,8 @@ class _Compared(Writer):
         self.has_byte_code = False
         report = lambda frames, value, reason: None  # noqa: E731
         super().__init__(self._code, report=report, seen=seen)
+        plain = self._leaf_of
+        self._leaf_of = lambda kind: _write_text if kind is str else plain(kind)
 
     def _without_form(self, value: Any, error: Any) -> bytes:
         if not self.frames:
@@ -96,6 +98,14 @@ class _Compared(Writer):
         return _form(definition.digest, held)
 
 
+def _write_text(text: str) -> bytes:
+    """Writes what may be made of `__name__`, which the script has as another one there."""
+    if "_main__" in text:
+        name = main_module_name() or "__main__"
+        text = text.replace("__mp_main__", name).replace("__main__", name)
+    return write_str(text)
+
+
 def is_hidden(cls: type) -> bool:
     """Says whether its name stands for something else, as in `_P = namedtuple("P", "x y")`."""
     found: Any = sys.modules.get(module_of(cls))
@@ -122,10 +132,8 @@ _PYTHON = ":{}.{}".format(*sys.version_info)
 
 def digest_of(value: Any, seen: Optional[Seen] = None) -> Optional[str]:
     writer = _Compared(seen or Seen())
-    if type(value) is str:
-        value = canonical_module_name(value)  # of `NAME = __name__`
     try:
-        written = writer.write(value)
+        written = _write_text(value) if type(value) is str else writer.write(value)
     except Exception:
         return None
     # Byte code holds for one version of Python.

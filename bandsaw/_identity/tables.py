@@ -143,8 +143,9 @@ def _content(value: Any) -> Any:
     if type(value.dtype).__name__ == "ArrowDtype":
         return value.__arrow_array__()
     mask = numpy.asarray(value.isna())
-    data = getattr(value, "_data", None)
-    if isinstance(data, numpy.ndarray) and hasattr(value, "_mask"):
+    # Columns of texts in Arrow warn where they are asked for `_data`.
+    data = getattr(value, "_data", None) if hasattr(value, "_mask") else None
+    if isinstance(data, numpy.ndarray):
         # What lies under the mask is nobody's value.
         return [mask, numpy.where(mask, data.dtype.type(0), data)]
     if value.dtype.kind == "M" and hasattr(value, "asi8"):

@@ -107,29 +107,41 @@ def _column(array: Any) -> Any:
     return pandas.Series(_listed(array), dtype=array.dtype, copy=False)
 
 
+def _extra(value: Any) -> list[Any]:
+    """What is said beside the data; the last one only where labels may be there once."""
+    return [value.attrs] if value.flags.allows_duplicate_labels else [value.attrs, False]
+
+
+def _with_extra(value: Any, attrs: Any, *flag: Any) -> Any:
+    value.attrs = attrs
+    if flag:
+        value.flags.allows_duplicate_labels = checked(*flag, bool)
+    return value
+
+
 def _series(_cls: Any, data: Any) -> Any:
-    index, array, name, attrs = data
+    index, array, name, *extra = data
     series = _column(array)
-    series.index, series.name, series.attrs = index, name, attrs
-    return series
+    series.index, series.name = index, name
+    return _with_extra(series, *extra)
 
 
 def _frame(cls: Any, data: Any) -> Any:
     import pandas
 
-    index, columns, arrays, attrs = data
+    index, columns, arrays, *extra = data
     series = dict(enumerate(map(_column, arrays)))
     # Said first: to a longer index pandas would fill them up.
     if any(len(column) != len(index) for column in series.values()):
         raise DeserializationError("The columns of a table differ in length")
     frame = cls(series, index=pandas.RangeIndex(len(index)), copy=False)
-    frame.index, frame.columns, frame.attrs = index, columns, attrs
-    return frame
+    frame.index, frame.columns = index, columns
+    return _with_extra(frame, *extra)
 
 
 def _write_frame(frame: Any) -> Any:
     arrays = [_array_of(frame.iloc[:, number]) for number in range(frame.shape[1])]
-    return [frame.index, frame.columns, arrays, frame.attrs]
+    return [frame.index, frame.columns, arrays, *_extra(frame)]
 
 
 def _strings(_cls: Any, data: Any) -> Any:
@@ -173,7 +185,7 @@ class PandasSerializer(TableSerializer):
 
     kinds: Mapping[str, Kind] = {
         "pandas.DataFrame": Kind(_write_frame, _frame),
-        "pandas.Series": Kind(lambda s: [s.index, _array_of(s), s.name, s.attrs], _series),
+        "pandas.Series": Kind(lambda s: [s.index, _array_of(s), s.name, *_extra(s)], _series),
         "pandas.Index": _INDEX,
         "pandas.DatetimeIndex": _INDEX,
         "pandas.TimedeltaIndex": _INDEX,
@@ -227,7 +239,7 @@ class PandasSerializer(TableSerializer):
         return super().deserialize_value(representation)
 
     def _name_of(self, cls: type) -> str | None:
-        if cls not in self._known and cls.__module__.partition(".")[0] == "pandas":
+        if cls not in self._known and str(cls.__module__).partition(".")[0] == "pandas":
             import pandas
 
             strings = (pandas.arrays.StringArray, pandas.arrays.ArrowStringArray)

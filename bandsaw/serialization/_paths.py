@@ -72,7 +72,7 @@ def find_circle(value: Any) -> tuple[str, Any] | None:
 def _children(value: Any) -> Iterator[tuple[str, Any]]:
     if isinstance(value, _OPAQUE):
         return
-    kind = f"{type(value).__module__.partition('.')[0]}.{type(value).__qualname__}"
+    kind = f"{str(type(value).__module__).partition('.')[0]}.{type(value).__qualname__}"
     if kind == "pandas.DataFrame":
         for name, column in value.items():
             yield f"[{short_repr(name)}]", column

@@ -497,6 +497,16 @@ class TestPandas:
         assert list(map(type, back)) == list(map(type, value))
         assert back.attrs == value.attrs
 
+    def test_labels_that_may_be_there_once_stay_so(self):
+        frame = self.pandas.DataFrame({"a": [1]}).set_flags(allows_duplicate_labels=False)
+        for value in (frame, frame["a"]):
+            assert not read(written([value]))[0].flags.allows_duplicate_labels
+
+    def test_a_class_without_a_module_is_told_as_one_that_cannot_be_written(self):
+        value = type("f", (), {"__module__": None})()
+        with pytest.raises(UnserializableError, match="no value serializer knows its type"):
+            written([value])
+
     @pytest.mark.parametrize(
         "make",
         [
