@@ -15,8 +15,9 @@ munged --force --socket="$folder/run/munge.sock" --key-file="$folder/munge.key" 
     --seed-file="$folder/run/munge.seed"
 
 # Two free ports, so that several can run at once. They are none of those that the system gives to
-# whoever asks for any: another program could get one before Slurm has it.
-read -r first second < <(python3 -c '
+# whoever asks for any: another program could get one before Slurm has it. Waits for the end of the
+# program, which has the ports until then.
+ports=$(python3 -c '
 import random, socket
 both = []
 while len(both) < 2:
@@ -27,6 +28,7 @@ while len(both) < 2:
         continue
     both.append(one)
 print(*(one.getsockname()[1] for one in both))')
+read -r first second <<<"$ports"
 
 export SLURM_CONF=$folder/slurm.conf
 cat >"$SLURM_CONF" <<END
@@ -59,7 +61,7 @@ END
 
 slurmctld -f "$SLURM_CONF"
 slurmd -f "$SLURM_CONF" -N "$host"
-for _ in {1..600}; do
+while ((SECONDS < 120)); do
     # It asks for minutes where nobody answers.
     if timeout 10 sinfo -h -o %T 2>/dev/null | grep -q idle; then exit 0; fi
     sleep 0.2
